@@ -1,6 +1,10 @@
 //! Tests what the configuration takes, and what it refuses.
 
+use bytesize::ByteSize;
+use onmic_ingest::rtmp::Applications;
+
 use super::*;
+use crate::option::{DOCUMENT, Opt};
 
 const SECRET: &str = "a secret of the tests, thirty-two bytes long";
 

@@ -5,7 +5,8 @@
 //! named in the log. Kubernetes tells every container of a namespace about its services: `ONMIC_SERVICE_HOST`,
 //! `ONMIC_WEB_PORT_8080_TCP`. Those are nobody's mistake.
 
-use super::{ConfigError, Opt};
+use super::ConfigError;
+use super::option::Opt;
 
 /// What all variables of options begin with.
 const PREFIX: &str = "ONMIC_";
@@ -56,7 +57,7 @@ fn is_of_kubernetes(rest: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options;
+    use crate::option::options;
 
     fn found(name: &str, value: &str) -> Result<Vec<String>, String> {
         ignored(&options(), [(name.to_owned(), value.to_owned())]).map_err(|error| error.to_string())

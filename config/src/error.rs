@@ -1,0 +1,74 @@
+//! Why a configuration is refused.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use onmic_control::SECRET_BYTES;
+use onmic_ingest::rtmp::stream_key::InvalidApplication;
+use thiserror::Error;
+
+/// An error in the configuration. Its Display is a sentence for the person who starts the server.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The canvas or the frame rate is not valid.
+    #[error(
+        "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
+    )]
+    Canvas(String),
+    #[error("mixer.opus_packet is {0:?}: it is 10ms or 20ms")]
+    OpusPacket(Duration),
+    #[error("cannot read the configuration file {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {path} is not valid TOML")]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("the configuration is not valid: {0}")]
+    Invalid(Box<toml::de::Error>),
+    #[error("{name} is not valid: {sentence}")]
+    Override { name: String, sentence: String },
+    #[error("the environment variable {name} is no option of onmic: did you mean {nearest}?")]
+    UnknownVariable { name: String, nearest: String },
+    #[error("{option} {verb} {value}: it {verb} {range}")]
+    OutOfRange { option: &'static str, verb: &'static str, value: String, range: String },
+    #[error("{option} is too short, {bytes} of at least {SECRET_BYTES} bytes: `openssl rand -hex 32` makes a good one")]
+    ShortSecret { option: &'static str, bytes: usize },
+    #[error("auth.secret and auth.secret_file are both set: a server has one secret")]
+    TwoSecrets,
+    #[error("hls.part is {part:?}, and hls.segment {segment:?}: a part is not longer than a segment")]
+    PartsAboveSegment { part: Duration, segment: Duration },
+    /// RFC 8216 6.2.2 has a playlist of three target durations or more.
+    #[error("hls.window is {window:?}, and hls.segment {segment:?}: a window has at least three segments")]
+    ShortWindow { window: Duration, segment: Duration },
+    #[error("rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST")]
+    IceServer(String),
+    #[error(
+        "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, auth.secret_file or auth.keys_file, or leave host at \"auto\""
+    )]
+    OpenToOthers(IpAddr),
+    #[error("host = \"{0}\" is neither \"auto\" nor an IP address")]
+    Host(String),
+    #[error(
+        "{0} has \"*\", but auth.secret is empty, so any page could command this server: name the origins, or set auth.secret"
+    )]
+    OpenToAllPages(&'static str),
+    #[error(
+        "http.base_path = {0:?} begins like a path of this server's own, which would be found no more: take another first part, such as /live"
+    )]
+    BasePath(String),
+    #[error("http.tls_certificate and http.tls_key go together: set both or none")]
+    HalfCertificate,
+    #[error("rtmp.app: {0}")]
+    RtmpApp(InvalidApplication),
+    #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
+    RtmpsWithoutCertificate,
+    #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: each takes a port")]
+    Shards { shards: usize, port: u16 },
+    #[error("rtc.announce is not valid: {0}")]
+    Announce(onmic_rtc::announce::InvalidAnnounced),
+    #[error("[rooms] is not valid: {0}")]
+    Rooms(onmic_room::Refused),
+    #[error("webhooks.url = {0:?} is not an address of http: or https:")]
+    WebhookUrl(String),
+    #[error("webhooks.url needs webhooks.secret, by which the receiver knows that this server calls")]
+    WebhookWithoutSecret,
+}

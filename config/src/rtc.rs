@@ -1,0 +1,50 @@
+//! The options of `[rtc]`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rtc {
+    pub port: u16,
+    pub shards: usize,
+    pub announce: Vec<String>,
+    pub ice_servers: Vec<String>,
+    pub sessions: usize,
+    #[serde(with = "humantime_serde")]
+    pub consent_timeout: Duration,
+}
+
+impl Default for Rtc {
+    fn default() -> Self {
+        Self {
+            port: 8189,
+            shards: 1,
+            announce: Vec::new(),
+            ice_servers: Vec::new(),
+            sessions: 2000,
+            consent_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Rtc {
+    /// The addresses that candidates announce.
+    pub fn announced(&self) -> Result<Vec<onmic_rtc::Announced>, ConfigError> {
+        self.announce.iter().map(|text| text.parse().map_err(ConfigError::Announce)).collect()
+    }
+
+    /// Checks the form of the addresses of ICE servers (RFC 7064, RFC 7065), which stand in a header of answers.
+    pub(super) fn check_ice_servers(&self) -> Result<(), ConfigError> {
+        let is_server = |text: &str| {
+            let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]?=%".contains(&byte);
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+        };
+        let wrong = self.ice_servers.iter().find(|text| !is_server(text));
+        wrong.map_or(Ok(()), |wrong| Err(ConfigError::IceServer(wrong.clone())))
+    }
+}
