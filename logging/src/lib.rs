@@ -5,6 +5,7 @@
 //! happens. After [`Logs::start`] nothing may write to standard output or standard error by another way, panics included.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +14,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use thiserror::Error;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::FilterExt;
+use tracing_subscriber::filter::{FilterExt, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
@@ -38,6 +39,17 @@ static LOST: OnceLock<Lost> = OnceLock::new();
 /// The lines that were left out because their place writes too many.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
+/// Why the log does not start.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The filter cannot be read.
+    #[error("log.filter is not a filter")]
+    Filter(#[source] ParseError),
+    /// A process has one log.
+    #[error("the log was started before")]
+    Started,
+}
+
 /// A started log. Dropping it writes what waits, within [`FLUSH_LIMIT`].
 pub struct Logs {
     queue: NonBlocking,
@@ -52,15 +64,15 @@ struct Lost {
 }
 
 impl Logs {
-    /// Starts the log of this process. Fails when the filter cannot be read.
-    pub fn start(filter: &str) -> anyhow::Result<Self> {
+    /// Starts the log of this process.
+    pub fn start(filter: &str) -> Result<Self, LogError> {
         // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several. `rustls` warns of what
         // strangers send.
         let filter = format!("rtc_dtls=error,rustls=error,{filter}");
-        let filter = EnvFilter::try_new(filter).context("log.filter is not a filter")?;
+        let filter = EnvFilter::try_new(filter).map_err(LogError::Filter)?;
         let colours = io::stderr().is_terminal();
         let (logs, lost) = Self::write_to(io::stderr());
-        LOST.set(lost).ok().context("the log was started before")?;
+        LOST.set(lost).map_err(|_| LogError::Started)?;
         let lines = fmt::layer().with_ansi(colours).with_writer(logs.queue.clone());
         registry().with(lines.with_filter(filter.and(LogRate::new(logs.queue.clone(), &LEFT_OUT)))).init();
         std::panic::set_hook(Box::new(report_panic));
@@ -76,8 +88,9 @@ impl Logs {
         (Self { queue, guard: Some(guard) }, lost)
     }
 
-    /// Writes the reason why the process ends, whatever the filter says.
-    pub fn say_last(mut self, reason: &anyhow::Error) {
+    /// Writes the reason why the process ends, whatever the filter says. The reason is written in its alternate form, which
+    /// names the causes of an error of `anyhow`.
+    pub fn say_last(mut self, reason: &dyn Display) {
         let line = last_line(reason);
         let _ = self.queue.write_all(line.as_bytes()); // A queue drops the line or takes it, and does not fail.
     }
@@ -99,11 +112,11 @@ impl Drop for Logs {
 }
 
 /// Says why the process ends before it has a log.
-pub fn say_without_log(reason: &anyhow::Error) {
+pub fn say_without_log(reason: &dyn Display) {
     let _ = io::stderr().write_all(last_line(reason).as_bytes()); // There is nobody left to tell.
 }
 
-fn last_line(reason: &anyhow::Error) -> String {
+fn last_line(reason: &dyn Display) -> String {
     format!("onmic: {reason:#}\n")
 }
 

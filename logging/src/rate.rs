@@ -22,7 +22,7 @@ const BURST: u32 = 2048;
 const LINES_PER_SECOND: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1000 / LINES_PER_SECOND as u64);
 
-/// Is the allowance of one place.
+/// The allowance of one place.
 #[derive(Debug)]
 struct Place {
     /// Until when the lines written so far count. It lies in the future while the place uses its burst.
