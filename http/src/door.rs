@@ -25,7 +25,7 @@ use onmic_media::{Asked, Denial};
 
 use crate::base_path::with_path;
 use crate::client::{self, Network};
-use crate::origin::{Origin, Origins};
+use crate::origin::{Origin, Origins, is_loopback};
 use crate::token::OfProxy;
 use crate::{BasePath, Problem};
 
@@ -233,18 +233,6 @@ fn is_text(path: &str) -> bool {
         }
     }
     std::str::from_utf8(&bytes).is_ok()
-}
-
-/// Returns whether this is a host with or without port that names this machine alone.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    let name = bare.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost") // RFC 6761, 6.3: it resolves to loopback.
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Returns whether this belongs to watching, or asks beforehand whether it may. A return feed belongs to publishing.

@@ -44,12 +44,6 @@ const BESIDE_PAYLOAD: usize = size_of::<Frame>()
     + 3 * 16;
 const _: () = assert!(BESIDE_PAYLOAD <= Frame::OVERHEAD && Frame::OVERHEAD <= 2 * BESIDE_PAYLOAD);
 
-/// Returns `part`, which was cut out of `whole` bytes, so that it keeps no more than twice its own length and 512 bytes in memory.
-/// Whatever is counted by its length is cut by this function, because a slice keeps all that it was cut from.
-pub fn part(whole: usize, part: Bytes) -> Bytes {
-    if 2 * part.len() + 512 < whole { Bytes::copy_from_slice(&part) } else { part }
-}
-
 impl Frame {
     /// The bytes that a frame is counted with besides its payload, wherever frames are bounded by bytes: a frame of one byte
     /// takes memory and time too.

@@ -32,6 +32,7 @@ pub mod meter;
 pub mod metric;
 mod order;
 pub mod parking;
+mod part;
 pub mod pcm;
 pub mod permit;
 pub mod playback;

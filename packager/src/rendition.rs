@@ -42,7 +42,6 @@ use crate::error::PackagerError;
 use crate::fragment::{Event, Sample, decode_when_shown, fragment};
 use crate::init::init_section;
 use crate::segment::{Init, Part, Segment};
-use crate::segmenter::Missed;
 use crate::settings::{PART_HOLD_BACK, Settings};
 use crate::window::Window;
 
@@ -75,6 +74,16 @@ pub(crate) struct Incoming {
     pub(crate) keyframe: bool,
     pub(crate) wall: WallTime,
     pub(crate) payload: Bytes,
+}
+
+/// A segment that a rendition has nothing for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missed {
+    pub(crate) msn: u64,
+    pub(crate) wall: WallTime,
+    pub(crate) duration: Duration,
+    /// What dates it, if a discontinuity begins it. All renditions have the same number of discontinuities.
+    pub(crate) broken: Option<DateOffset>,
 }
 
 /// Holds the segments of one track, of which the newest is still open.

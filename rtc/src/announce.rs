@@ -5,7 +5,7 @@
 //! is made, at most once in [`LOOK_UP_INTERVAL`]: dynamic DNS changes, and an interface may come up after this process.
 //! A later look-up that fails changes nothing.
 //!
-//! A server for this machine alone ([`Config::only_this_machine`]) announces loopback first and then the other addresses,
+//! A server for this machine alone ([`Config::only_this_machine`](crate::Config::only_this_machine)) announces loopback first and then the other addresses,
 //! and admits datagrams from its own addresses. Linux drops a datagram that comes from outside with one of these.
 
 use std::io;
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::config::Config;
 use crate::error::Error;
 
 /// The least time between two look-ups.
@@ -125,10 +124,10 @@ struct Known {
 }
 
 impl Announce {
-    /// Looks all addresses up. Blocks.
-    pub(crate) fn new(config: &Config, now: Instant) -> Result<Arc<Self>, Error> {
-        let place = (config.address, config.only_this_machine);
-        Self::with(&config.announce, place, now, look_up).map(Arc::new)
+    /// Looks all addresses up. Blocks. `place` is the address that the sockets are bound to, and whether the server is for this
+    /// machine alone.
+    pub(crate) fn new(configured: &[Announced], place: (IpAddr, bool), now: Instant) -> Result<Arc<Self>, Error> {
+        Self::with(configured, place, now, look_up).map(Arc::new)
     }
 
     /// Announces the address that the sockets are bound to, and no other.

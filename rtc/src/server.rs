@@ -92,7 +92,7 @@ impl Rtc {
         };
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
-        let announce = Announce::new(config, Instant::now())?;
+        let announce = Announce::new(&config.announce, (config.address, config.only_this_machine), Instant::now())?;
         let lives = Lives::default();
         if let Some(port) = announce.port_that_is_too_high(count) {
             return Err(Error::AnnouncedPort { port, shards: count });

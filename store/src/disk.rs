@@ -17,7 +17,9 @@ use redb::{
 use thiserror::Error;
 
 use crate::THREAD;
-use crate::pending::{Batch, Key, Kind};
+use crate::kept::Kept;
+use crate::key::Kind;
+use crate::pending::Batch;
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
@@ -67,24 +69,6 @@ impl<E: Into<redb::Error>> From<E> for Error {
             redb::Error::Io(error) => Self::Io(error),
             error => Self::Database(Box::new(error)),
         }
-    }
-}
-
-/// What was kept.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The newest record of each kind of each room.
-    pub records: Vec<(Key, Vec<u8>)>,
-    /// The events that were not removed, in the order of their numbers.
-    pub events: Vec<(u64, Vec<u8>)>,
-    /// The secrets of the node, by name.
-    pub secrets: Vec<(String, Vec<u8>)>,
-}
-
-impl Kept {
-    /// Returns a secret of the node.
-    pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        self.secrets.iter().find(|(other, _)| other == name).map(|(_, secret)| secret.as_slice())
     }
 }
 
@@ -263,6 +247,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::key::Key;
 
     fn state(room: &str) -> Key {
         (Kind::State, room.to_owned())

@@ -9,6 +9,8 @@
 //! The crate knows nothing of rooms and events but their keys.
 
 mod disk;
+mod kept;
+mod key;
 mod pending;
 
 use std::fmt;
@@ -22,8 +24,9 @@ use onmic_media::life::{Deaths, Lives, guarded};
 use onmic_media::metric;
 use parking_lot::{Condvar, Mutex};
 
-pub use disk::{Error, Kept};
-pub use pending::{Key, Kind};
+pub use disk::Error;
+pub use kept::Kept;
+pub use key::{Key, Kind};
 
 use disk::{Disk, File};
 use pending::{Batch, Pending};

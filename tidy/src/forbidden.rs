@@ -5,7 +5,7 @@ use crate::source::Source;
 
 /// The pure code: it gets the time as an argument, and returns values and deadlines. A path that ends with a slash is a
 /// folder.
-const PURE: [&str; 27] = [
+const PURE: [&str; 28] = [
     "names/src/",
     "room/src/",
     "media/src/",
@@ -16,6 +16,7 @@ const PURE: [&str; 27] = [
     "ingest/src/rtmp/session.rs",
     "ingest/src/rtmp/chunk/",
     "ingest/src/rtmp/amf.rs",
+    "ingest/src/rtmp/amf/",
     "ingest/src/rtmp/handshake.rs",
     "ingest/src/rtmp/message.rs",
     "ingest/src/rtmp/publisher.rs",

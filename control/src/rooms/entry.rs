@@ -11,8 +11,8 @@ use onmic_room::{Actor, Authority, Effect, Input, PersonId, RoomName};
 use serde_json::value::RawValue;
 
 use super::event::{ServerMessage, You};
-use super::live::{CONNECTIONS_MAX, Live};
-use super::mailbox::Mailbox;
+use super::live::Live;
+use super::mailbox::{CONNECTIONS_MAX, Mailbox};
 use super::refusal::Denied;
 use super::{Connection, Rooms};
 use crate::random;

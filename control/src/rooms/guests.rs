@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use onmic_media::name::Principal;
 use onmic_room::PersonId;
 
-use super::live::CONNECTIONS_MAX;
+use super::mailbox::CONNECTIONS_MAX;
 
 /// The most guests who have left and are remembered. They are more than those whose chat is kept.
 const GONE_MAX: usize = 100;

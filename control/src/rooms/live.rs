@@ -20,8 +20,6 @@ use super::rendered::{Rendered, RenderedRequests};
 use super::wire::{Audience, Message, RoomProgram};
 use super::words::ProgramState;
 
-/// The most connections of one person at once: a few windows, and connections that broke off without being noticed yet.
-pub const CONNECTIONS_MAX: usize = 8;
 /// The number of chat messages that are kept for people who come later.
 const CHAT_KEPT: usize = 50;
 

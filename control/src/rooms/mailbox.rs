@@ -7,6 +7,9 @@ use onmic_media::{Closed, DropReason, Ending};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// The most connections of one person at once: a few windows, and connections that broke off without being noticed yet.
+pub const CONNECTIONS_MAX: usize = 8;
+
 /// The most messages that may wait for a client, which is some seconds of a lively room.
 const QUEUE: usize = 256;
 

@@ -30,6 +30,7 @@ mod rendered;
 mod reports;
 #[cfg(test)]
 mod simulation;
+mod state;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;

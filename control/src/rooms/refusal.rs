@@ -6,8 +6,8 @@ use onmic_media::NoShare;
 use onmic_room::Refused;
 use thiserror::Error;
 
-use super::live::CONNECTIONS_MAX;
 use super::look::Impossible;
+use super::mailbox::CONNECTIONS_MAX;
 
 /// The longest chat message, in characters.
 pub const TEXT_MAX: usize = 500;

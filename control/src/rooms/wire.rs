@@ -3,9 +3,11 @@
 //! Only this file turns the machine's moments into dates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use onmic_media::{Calendar, DateOffset, NodeClock};
@@ -17,7 +19,6 @@ use onmic_room::{
 use crate::bans::Ban;
 
 use super::look::{Layout, OverlayBody, SourceLook};
-use super::rendered::RenderedRequest;
 use super::timeouts::TimeoutsMs;
 use super::words::{AvSync, HostLeaves, MutedBy, PkState, ProgramState, Role, SeatState};
 
@@ -49,6 +50,16 @@ pub struct RoomState {
     pub persons: usize,
     /// The last chat messages, oldest first.
     pub chat: Vec<Message>,
+}
+
+/// A request as JSON ([`Request`]).
+#[derive(Clone, Debug)]
+pub struct RenderedRequest(pub(super) Arc<RawValue>);
+
+impl Serialize for RenderedRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 /// What the driver adds to the machine's part of a room's state.

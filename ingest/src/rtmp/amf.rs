@@ -7,12 +7,12 @@
 //! not UTF-8 keeps the characters that are. Only where nobody can tell how long a value is, or where the bytes end, does
 //! reading stop: the values before it stand. [`Reading`] says which of this happened.
 
+mod amf3;
+
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
-
-use super::amf3;
 
 /// The most levels of objects inside of objects. A connect has two levels, the metadata of some encoders three.
 pub const DEPTH_MAX: usize = 8;

@@ -117,7 +117,7 @@ impl Iterator for Aggregated {
         if rest.len() < HEADER + length {
             return None;
         }
-        // A copy, because a slice would keep the whole aggregate (see `frame::part`).
+        // A copy, because a slice would keep the whole aggregate (see `media/src/part.rs`).
         let payload = Bytes::copy_from_slice(&rest[HEADER..HEADER + length]);
         let _ = rest.split_to((HEADER + length + BACK_POINTER).min(rest.len()));
         let timestamp = base.wrapping_add(own.wrapping_sub(*first.get_or_insert(own)));

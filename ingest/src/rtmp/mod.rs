@@ -10,7 +10,6 @@
 //! Everything but `server` and the tasks below it is pure: bytes and `now` go in, bytes, events and deadlines come out.
 
 pub mod amf;
-mod amf3;
 pub mod capabilities;
 pub mod chunk;
 mod connection;

@@ -5,7 +5,7 @@
 
 use super::bits::BitReader;
 use super::{Colour, Malformed, frame_rate, picture_side};
-use crate::frame::part;
+use crate::part::part;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 

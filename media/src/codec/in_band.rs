@@ -192,7 +192,7 @@ impl InBand {
         if !agrees {
             self.adopt(header.parameters().ok().map(Parameters::Aac));
         }
-        // A copy, because the message may have been of many frames (see `frame::part`), and frames of ADTS have 8 KiB at most.
+        // A copy, because the message may have been of many frames (see `part::part`), and frames of ADTS have 8 KiB at most.
         Ok(Bytes::copy_from_slice(&frame[header.header_length..header.frame_length]))
     }
 

@@ -6,7 +6,7 @@
 
 use super::Malformed;
 use super::bits::BitReader;
-use crate::frame::part;
+use crate::part::part;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
-use crate::frame::part;
+use crate::part::part;
 use bytes::Bytes;
 
 /// Is the content of a video message.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use onmic_media::{DateOffset, WallTime};
 
 use super::{DUE_MICROS, GAP_MICROS};
+use crate::rendition::Missed;
 
 /// The most cuts that are kept for a rendition that has not come to them: ten minutes of two-second segments.
 const CUTS_MAX: usize = 300;
@@ -36,16 +37,6 @@ impl Cut {
     pub(super) fn hole_max(&self) -> i64 {
         if self.micros - self.ended > DUE_MICROS { WENT_ON_MICROS } else { GAP_MICROS }
     }
-}
-
-/// Is a segment that a rendition has nothing for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Missed {
-    pub(crate) msn: u64,
-    pub(crate) wall: WallTime,
-    pub(crate) duration: Duration,
-    /// What dates it, if a discontinuity begins it. All renditions have the same number of discontinuities.
-    pub(crate) broken: Option<DateOffset>,
 }
 
 /// Holds cuts in the order in which they were made.

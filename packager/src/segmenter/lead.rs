@@ -13,10 +13,10 @@ use onmic_media::{Frame, Ticks, TrackKey};
 
 use super::composition::Composition;
 use super::cuts::{Cut, Cuts};
-use super::{GAP_MICROS, Ignored, Missed, Segmenter, frame_is_due, incoming};
+use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
-use crate::rendition::Rendition;
+use crate::rendition::{Missed, Rendition};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
 /// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a

@@ -40,7 +40,6 @@ use onmic_media::{DateOffset, DropReason, Frame, Keyed, MediaKind, Ticks, TrackK
 
 use self::audio::Audio;
 use self::cuts::Cuts;
-pub(crate) use self::cuts::Missed;
 use self::further::Further;
 use self::lead::Lead;
 use crate::dates::Dates;

@@ -3,7 +3,7 @@
 //! Of the three tables of references only that of traits matters, because a reference to traits says how many values follow.
 //! Every turn of every loop takes at least one byte, so that counts need not be believed.
 
-use super::amf::{AmfError, DEPTH_MAX};
+use super::{AmfError, DEPTH_MAX};
 
 mod marker {
     pub(super) const TRUE: u8 = 3; // Undefined, null and false are below.
