@@ -36,7 +36,7 @@ pub(crate) fn router_when_full(rtc: Rtc, stop: CancellationToken) -> Router {
     })
 }
 
-/// Returns whether a node is ready that stops or does not, and whose WebRTC threads have been silent for so long.
+/// Returns whether a node is ready. `stops` says that it is stopping, `silence` for how long a thread of WebRTC has taken no turn.
 fn readiness(stops: bool, silence: Duration) -> (StatusCode, &'static str) {
     match (stops, silence) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),

@@ -65,7 +65,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Returns the HS256 key `secret`, which has no `kid`. An empty secret is no key.
+    /// Returns the HS256 key `secret`, which has no `kid`. An empty secret is not a key.
     pub fn of_secret(secret: &[u8]) -> Self {
         let mut keys = Self::default();
         if !secret.is_empty() {

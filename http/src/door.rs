@@ -143,9 +143,9 @@ impl Foreign {
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
-    /// To the route of this address.
+    /// It goes to the route of this address.
     To(Uri),
-    /// To the base path without the slash at its end, from which the relative addresses in pages would lead elsewhere.
+    /// It is sent to the base path without the slash at its end, from which the relative addresses in pages would lead elsewhere.
     ToBase,
 }
 

@@ -22,7 +22,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads an origin. `null` stands for one that the browser does not tell, and is none.
+    /// Reads an origin. `null` stands for one that the browser does not tell, and gives `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();

@@ -408,17 +408,17 @@ struct Seen {
     arrival: WallTime,
     /// The usual time between two frames of the track.
     pace: i64,
-    /// By how much timestamps may go back without a step.
+    /// The most that timestamps may go back without a step.
     back_max: i64,
     /// Whether the frames before went back or stood for longer than reordering explains.
     is_held: bool,
-    /// By how much the track is behind the others.
+    /// The time by which the track is behind the others.
     behind: Option<i64>,
 }
 
 impl Line {
-    /// Returns whether it runs without a step for so long that its times are the publisher's again. Otherwise the place
-    /// that one frame was given would be believed of the next, and with many steps the track would run away.
+    /// Returns whether it has run without a step for [`PROVEN_MICROS`], after which its times are the publisher's again. Before, the
+    /// place that one frame was given would be believed of the next, and with many steps the track would run away.
     fn is_proven(&self, arrival: WallTime) -> bool {
         self.placed.is_none_or(|placed| arrival.micros_since(placed) >= PROVEN_MICROS)
     }

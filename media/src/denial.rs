@@ -45,19 +45,19 @@ metric::label_values! {
 metric::label_values! {
     /// Names how a peer asked: these are the values of the label `protocol` of [`metric::DENIED`].
     Asked:
-    /// By HTTP: the API, pages and everything that is not below.
+    /// The peer asked by HTTP for the API, pages or anything that is not below.
     Http => "http",
-    /// By the WebSocket of a room: to open it, or by a command.
+    /// The peer asked to open the WebSocket of a room, or sent a command over it.
     WebSocket => "websocket",
-    /// By WHIP.
+    /// The peer asked by WHIP.
     Whip => "whip",
-    /// By WHEP.
+    /// The peer asked by WHEP.
     Whep => "whep",
-    /// By LL-HLS.
+    /// The peer asked by LL-HLS.
     Hls => "hls",
-    /// By HTTP-FLV.
+    /// The peer asked by HTTP-FLV.
     Flv => "flv",
-    /// By RTMP, to publish or to play.
+    /// The peer asked by RTMP, to publish or to play.
     Rtmp => "rtmp",
 }
 

@@ -59,7 +59,7 @@ impl Frame {
         self.parameters.kind()
     }
 
-    /// Returns the number of frames until the picture is right, if this is a recovery point. A keyframe is none.
+    /// Returns the number of frames until the picture is right, if this is a recovery point. A keyframe is not one.
     pub fn recovery_frames(&self) -> Option<u32> {
         if self.keyframe { None } else { self.parameters.codec().recovery_frames(&self.payload) }
     }

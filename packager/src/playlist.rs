@@ -23,7 +23,7 @@ use crate::rendition::Rendition;
 use crate::segment::{Init, Segment};
 use crate::settings::{PART_HOLD_BACK, Settings};
 
-/// A stated duration is longer by one part of so many: by 4 ms a day. A part of 200 ms is longer by 10 ns, which is more
+/// A stated duration is longer by one part in this many: by 4 ms a day. A part of 200 ms is longer by 10 ns, which is more
 /// than shaka's sums are rounded by (a double has steps of 3.7 ns at 2^24 s).
 const STRETCH: u64 = 20_000_000;
 

@@ -22,7 +22,7 @@ struct Case {
     group: i64,
     /// How much comes at once.
     burst: i64,
-    /// By how much audio comes before the video of its time, at first. It comes beside it at the end of the burst.
+    /// The time by which audio comes before the video of its time, at first. It comes beside it at the end of the burst.
     ahead: i64,
 }
 

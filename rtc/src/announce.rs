@@ -42,7 +42,7 @@ enum Host {
 /// The text is not an address to announce. Display is a sentence.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidAnnounced {
-    /// It is no address.
+    /// It is not an address.
     #[error(
         "{0:?} is neither an IP address nor a host name, with or without a port: 203.0.113.7, [2001:db8::7]:18189, live.example.org:18189"
     )]

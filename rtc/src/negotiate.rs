@@ -52,7 +52,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 /// The parameters of `a=fmtp` that make a form of a codec one that is not taken.
 const FORM_PARAMETERS: [&str; 4] = ["profile-id", "profile", "packetization-mode", "tx-mode"];
-/// The payload types that go beside a codec and are none by themselves.
+/// The payload types that go beside a codec and are not codecs by themselves.
 const REPAIRS: [&str; 6] = ["rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "CN"];
 /// The most forms that a refusal names, and the most characters of each.
 const FORMS_NAMED: usize = 4;

@@ -18,7 +18,7 @@ use super::wire::{Added, RoomState};
 use super::{PERSONS_ANNOUNCED, Rooms, event};
 
 impl Live {
-    /// Returns whether there are so many people that nobody is told who comes and goes.
+    /// Returns whether there are more than [`PERSONS_ANNOUNCED`] people. Then nobody is told who comes and goes.
     pub fn is_crowd(&self) -> bool {
         self.persons.len() > PERSONS_ANNOUNCED
     }

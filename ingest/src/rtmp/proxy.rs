@@ -23,7 +23,7 @@ const V2_MAX: usize = 4096;
 /// header leaves it out.
 ///
 /// # Errors
-/// If the stream breaks, or what looks like a header is none.
+/// Fails if the stream breaks, or if what looks like a header is not a header.
 pub(super) async fn read_client(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 || !matches!(first[0], b'P' | b'\r') {

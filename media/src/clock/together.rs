@@ -61,11 +61,11 @@ struct Watched {
     /// The number of windows since the track began or was placed anew, up to [`LEARNT_IN_VAIN`].
     windows: u32,
     trend: Trend,
-    /// By how much its clock is slow, as far as that is corrected.
+    /// The part of the slowness of its clock that is corrected.
     slow_ppm: i64,
-    /// By how much the track was behind in the window before.
+    /// The time by which the track was behind in the window before.
     behind: i64,
-    /// By how much it has to be moved.
+    /// The time by which it has to be moved.
     to_move: Option<i64>,
     /// Whether it is moved with this frame.
     is_moving: bool,
@@ -203,7 +203,7 @@ impl Together {
         for (_, track) in self.tracks.iter_mut().filter(|(key, _)| *key != most_even) {
             let Some(drift) = track.trend.drift(&trend) else { continue };
             found = true;
-            // What is left of its pace, which has been corrected by so much already.
+            // The part of its pace that is left, because `slow_ppm` of it has been corrected already.
             let left = WINDOW_MICROS - drift.min(WINDOW_MICROS / 2);
             let slow = (1_000_000 + track.slow_ppm) * WINDOW_MICROS / left - 1_000_000;
             track.slow_ppm = slow.clamp(-PACE_PPM_MAX, PACE_PPM_MAX);

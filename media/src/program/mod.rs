@@ -92,11 +92,11 @@ pub struct Brings {
 /// States when the keyframes of a take come, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keyframes {
-    /// When one is asked for: of a mix, or of a WHIP publisher.
+    /// They come when one is asked for: a mix and a WHIP publisher send them so.
     OnRequest,
-    /// At least every [`FENCE_MAX`].
+    /// One comes at least every [`FENCE_MAX`].
     Often,
-    /// Less often.
+    /// They come less often than every [`FENCE_MAX`].
     Seldom,
 }
 

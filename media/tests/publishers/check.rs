@@ -18,7 +18,7 @@ const LIP_SYNC: i64 = 150 * MILLI;
 /// Dates are no further from the truth, where the delay from capture to arrival counts as the present.
 const DATES: i64 = 500 * MILLI;
 
-/// By how much the estimate of the least delay may be off before it is corrected.
+/// The most by which the estimate of the least delay may be off before it is corrected.
 const ESTIMATED: i64 = 50 * MILLI;
 
 /// The longest hole that a step of a clock may leave.

@@ -118,11 +118,11 @@ pub enum Rotation {
     /// The video is not turned.
     #[default]
     None,
-    /// By 90°.
+    /// The video is turned by 90°.
     Quarter,
-    /// By 180°.
+    /// The video is turned by 180°.
     Half,
-    /// By 270°.
+    /// The video is turned by 270°.
     ThreeQuarters,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Publisher {
     /// The number of samples in a frame.
     pub(crate) frame: usize,
     pub(crate) sent: usize,
-    /// By how many milliseconds frame number n is late.
+    /// Returns by how many milliseconds frame number n is late.
     pub(crate) late: fn(usize) -> i64,
     /// Whether frame number n is lost.
     pub(crate) lost: fn(usize) -> bool,

@@ -21,7 +21,7 @@ use crate::error::PackagerError;
 /// part, and it is longer than a publisher takes to answer after a lost frame.
 const STOPPED_MICROS: i64 = 600_000;
 
-/// By this much the video that is repeated stays behind its place, so that frames that come again are later.
+/// The time by which the repeated video stays behind its place, so that frames that come again are later.
 const BEHIND_MICROS: i64 = 300_000;
 
 /// Where more than this is missing, the audio was away too, and the video is not repeated before it has come again.
@@ -79,7 +79,7 @@ impl Segmenter {
                 break;
             }
             lead.stands_still = true;
-            lead.pace.forget_last(); // The time until the next frame is no pace.
+            lead.pace.forget_last(); // The time until the next frame does not count as a pace.
             let wall = keyframe.wall.offset_micros(Ticks(at - keyframe.pts.0).micros(rate));
             let repeated = Frame { dts: Ticks(at), pts: Ticks(at), wall, ..Frame::clone(&keyframe) };
             self.append_lead(&Arc::new(repeated), Some(length))?;

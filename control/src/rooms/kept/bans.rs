@@ -88,7 +88,7 @@ struct Record {
     version: u32,
     /// In microseconds since 1970.
     written: u64,
-    /// By person.
+    /// The bans of the room, each under the id of its person.
     bans: BTreeMap<String, KeptBan>,
 }
 

@@ -73,9 +73,9 @@ pub(crate) struct Publisher {
     pub(crate) protocol: Protocol,
     video: Video,
     audio: Audio,
-    /// By how much both clocks are fast, in ppm.
+    /// The rate by which both clocks are fast, in ppm.
     drift: i64,
-    /// By how much that of the audio is faster still.
+    /// The rate by which that of the audio is faster still, in ppm.
     audio_drift: i64,
     network_delay: i64,
     network_jitter: i64,
