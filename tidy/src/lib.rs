@@ -6,6 +6,7 @@
 //! compiler and clippy check the rest.
 
 pub mod arrows;
+pub mod circles;
 pub mod counted;
 pub mod files;
 pub mod forbidden;
@@ -17,7 +18,7 @@ pub mod source;
 #[cfg(test)]
 mod tests {
     use crate::project::Project;
-    use crate::{arrows, counted, files, forbidden, owned, routes};
+    use crate::{arrows, circles, counted, files, forbidden, owned, routes};
 
     /// Panics with all findings, so that one run shows everything that has to be fixed.
     fn nothing(found: Vec<String>) {
@@ -62,6 +63,11 @@ mod tests {
     #[test]
     fn crates_depend_one_way() {
         nothing(arrows::between_crates(&Project::read()));
+    }
+
+    #[test]
+    fn files_of_a_crate_import_each_other_one_way() {
+        nothing(circles::of_files(&Project::read()));
     }
 
     #[test]
