@@ -4,14 +4,15 @@
 //! datagrams go to an [`Outbox`]. A viewer is a cursor into a shared track. A frame is made into packets once, and then
 //! sent to each viewer by plain calls.
 
+mod replacement;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::life::guarded_task;
 use onmic_media::publication::{Ended, TakenOver};
-use onmic_media::{Accepts, Calendar, Codec, Demand, Entry, Feed, MediaKind, TrackId, TrackKey};
+use onmic_media::{Calendar, Demand, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -20,14 +21,15 @@ use super::bell::Belfry;
 use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::publisher::Publisher;
+use super::reason::Reason;
 use super::session::{Role, Session};
-use super::track::{Progress, SharedTrack, why_not_replaced};
+use super::track::{Progress, SharedTrack};
 use super::viewer::{Scratch, Viewer, ViewerTrack};
 use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::transport::{
-    Credentials, DatagramKind, Identity, Input, Peer, PeerConfig, State, classify, stun_local_ufrag,
+    CloseReason, Credentials, DatagramKind, Identity, Input, Peer, PeerConfig, State, classify, stun_local_ufrag,
 };
 use crate::udp::Socket;
 
@@ -38,6 +40,16 @@ pub(super) struct Setup {
     pub(super) identity: Arc<Identity>,
     pub(super) calendar: Arc<Calendar>,
     pub(super) candidates: Candidates,
+}
+
+/// What a datagram has done to its session.
+enum Outcome {
+    GoesOn,
+    Connected,
+    /// The peer has closed it.
+    Closed,
+    /// The publisher may send no more.
+    Ended(Ended),
 }
 
 /// The state of a shard and its decisions.
@@ -109,13 +121,13 @@ impl Core {
             Command::Close { id, reply } => {
                 let found = self.by_id.get(&id).copied();
                 if let Some(key) = found {
-                    self.close(now, key, "client_request", out);
+                    self.close(now, key, Reason::ClientRequest, out);
                 }
                 let _ = reply.send(found.is_some());
             }
             Command::GiveWay { id } => {
                 if let Some(key) = self.by_id.get(&id).copied() {
-                    self.close(now, key, "gave_way", out);
+                    self.close(now, key, Reason::GaveWay, out);
                 }
             }
             Command::PermitEnded { id } => {
@@ -153,21 +165,20 @@ impl Core {
         };
         let Self { sessions, scratch, metrics, tracks, setup, .. } = self;
         let session = &mut sessions[key];
-        let mut ended = None;
         let outcome = match session.peer.handle_datagram(now, from, datagram) {
-            Ok(Input::Nothing) => {
+            Ok(Input::Nothing) => match &session.role {
                 // A publisher that never sent a frame has no timer that would notice this. Its checks keep coming.
-                let is_replaced = matches!(&session.role, Role::Publisher(publisher) if !publisher.is_current());
-                ended = is_replaced.then(|| TakenOver.into());
-                None
-            }
-            Ok(Input::Rtp(packet)) => {
-                if let Role::Publisher(publisher) = &mut session.role {
-                    ended = publisher.handle_rtp(packet, now).err();
+                Role::Publisher(publisher) if !publisher.is_current() => Outcome::Ended(TakenOver.into()),
+                _ => Outcome::GoesOn,
+            },
+            Ok(Input::Rtp(packet)) => match &mut session.role {
+                Role::Publisher(publisher) => {
+                    let ended = publisher.handle_rtp(packet, now).err();
                     publisher.send_feedback(&mut session.peer, now, scratch, out);
+                    ended.map_or(Outcome::GoesOn, Outcome::Ended)
                 }
-                None
-            }
+                Role::Viewer(_) => Outcome::GoesOn,
+            },
             Ok(Input::Rtcp(rtcp)) => {
                 match &mut session.role {
                     Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
@@ -176,10 +187,10 @@ impl Core {
                         viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.calendar.clock()), tracks, shared, out);
                     }
                 }
-                None
+                Outcome::GoesOn
             }
-            Ok(Input::Connected) => Some(true),
-            Ok(Input::Closed) => Some(false),
+            Ok(Input::Connected) => Outcome::Connected,
+            Ok(Input::Closed) => Outcome::Closed,
             Err(reason) => {
                 metrics.dropped(reason);
                 return;
@@ -191,11 +202,11 @@ impl Core {
                 return;
             }
         }
-        match (outcome, ended) {
-            (Some(true), _) => self.connected(now, key, out),
-            (Some(false), _) => return self.ended(now, key, out),
-            (None, Some(ended)) => return self.end_publisher(now, key, ended, out),
-            (None, None) => {}
+        match outcome {
+            Outcome::GoesOn => {}
+            Outcome::Connected => self.connected(now, key, out),
+            Outcome::Closed => return self.ended(now, key, out),
+            Outcome::Ended(ended) => return self.end_publisher(now, key, ended, out),
         }
         self.settle(now, key, out);
     }
@@ -204,7 +215,7 @@ impl Core {
     fn close_if_ended(&mut self, now: Instant, key: usize, out: &mut impl Outbox) -> bool {
         let ended = self.sessions[key].permit.ended();
         if let Some(why) = ended {
-            self.close(now, key, why.name(), out);
+            self.close(now, key, Reason::Permit(why), out);
         }
         ended.is_some()
     }
@@ -265,7 +276,7 @@ impl Core {
                 Progress::Ended => {
                     let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
                     for key in viewers {
-                        self.close(now, key, "track_ended", out);
+                        self.close(now, key, Reason::TrackEnded, out);
                     }
                     self.drop_track(id);
                     return;
@@ -319,7 +330,7 @@ impl Core {
                 publisher.send_feedback(&mut session.peer, now, &mut self.scratch, out);
             }
             if session.leaves_at().is_some_and(|at| at <= now) {
-                self.close(now, key, "goodbye", out);
+                self.close(now, key, Reason::Goodbye, out);
                 continue;
             }
             if let Some(ended) = ended {
@@ -345,7 +356,7 @@ impl Core {
     pub(super) fn close_all(&mut self, now: Instant, out: &mut impl Outbox) {
         let keys: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.close(now, key, "stopping", out);
+            self.close(now, key, Reason::Stopping, out);
         }
     }
 
@@ -535,65 +546,6 @@ impl Core {
         frames
     }
 
-    /// Gets a derived track for viewers of a track whose frames turned out to be reordered. They go on with it once it
-    /// is there.
-    fn begin_replacement(&mut self, id: TrackId) {
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        let Some(session) = track.viewers.first().and_then(|key| self.sessions.get(*key)) else { return };
-        let Role::Viewer(viewer) = &session.role else { return };
-        track.replacing = true;
-        let (feed, commands) = (viewer.feed.clone(), self.commands.clone());
-        let (key, codec) = (track.key(), track.outgoing.codec());
-        tracing::info!(codec = codec.name(), "frames are reordered: WHEP viewers go on with a derived track");
-        // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
-        // comes back as a command.
-        tokio::spawn(async move {
-            let accepts =
-                Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
-            let demanded = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await;
-            let demand = match demanded {
-                Some(demanded) => demanded.map_err(|refused| why_not_replaced(&refused)),
-                None => Err("replacement_failed"),
-            };
-            if let Some(commands) = commands.upgrade() {
-                // An error means that the shard has ended.
-                let _ = commands.send(Command::Replace { track: id, demand }).await;
-            }
-        });
-    }
-
-    fn replace(&mut self, now: Instant, old: TrackId, demand: Result<Demand, &'static str>, out: &mut impl Outbox) {
-        let Some(before) = self.drop_track(old) else { return };
-        if before.viewers.is_empty() {
-            return; // The viewers have left meanwhile.
-        }
-        let new = demand.and_then(|demand| {
-            let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
-            let fits = codec == before.outgoing.codec() && self.share(id, demand, now, out);
-            fits.then_some(id).ok_or("frames_reordered")
-        });
-        let new = match new {
-            Ok(new) => new,
-            Err(reason) => {
-                for key in before.viewers {
-                    self.close(now, key, reason, out);
-                }
-                return;
-            }
-        };
-        let track = self.tracks.get_mut(&new).expect("the track is shared");
-        for key in &before.viewers {
-            let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
-            for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {
-                own.id = new;
-                own.sender.move_to(&track.outgoing);
-            }
-        }
-        track.sound = before.sound;
-        track.viewers.extend(before.viewers);
-        track.want_keyframe(now);
-    }
-
     /// Sends the peer's waiting datagrams, and notes its next deadline.
     fn settle(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         self.transmit(key, out);
@@ -636,11 +588,11 @@ impl Core {
     /// Ends a publisher that may send no more. WHIP has no message that could carry the reason, so the log tells it.
     fn end_publisher(&mut self, now: Instant, key: usize, ended: Ended, out: &mut impl Outbox) {
         tracing::info!(session = ?self.sessions[key].id, %ended, "a publisher is sent away");
-        self.close(now, key, ended.reason(), out);
+        self.close(now, key, Reason::Publication(ended), out);
     }
 
     /// Ends a session from the server's side.
-    fn close(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
+    fn close(&mut self, now: Instant, key: usize, reason: Reason, out: &mut impl Outbox) {
         let session = &mut self.sessions[key];
         if let Role::Viewer(viewer) = &session.role {
             viewer.goodbye(&mut session.peer, &mut self.scratch, out);
@@ -652,13 +604,13 @@ impl Core {
     /// Removes a session that ended by itself.
     fn ended(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
         let reason = match self.sessions[key].peer.state() {
-            State::Closed(reason) => reason.label(),
-            State::Connecting | State::Connected => "closed",
+            State::Closed(reason) => reason,
+            State::Connecting | State::Connected => CloseReason::Closed,
         };
-        self.remove(now, key, reason, out);
+        self.remove(now, key, Reason::Connection(reason), out);
     }
 
-    fn remove(&mut self, now: Instant, key: usize, reason: &'static str, out: &mut impl Outbox) {
+    fn remove(&mut self, now: Instant, key: usize, reason: Reason, out: &mut impl Outbox) {
         let mut session = self.sessions.remove(key);
         while let Some(transmit) = session.peer.poll_transmit() {
             out.send(transmit.to, &transmit.bytes);

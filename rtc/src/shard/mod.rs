@@ -15,6 +15,7 @@ mod life;
 mod metric;
 mod outbox;
 mod publisher;
+mod reason;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use self::bell::Belfry;
 use self::core::Core;
 use self::life::{Ended, Life, Pulse, TURN_EVERY};
 pub(crate) use self::publisher::advise;
+use self::reason::Reason;
 use crate::announce::Announce;
 use crate::config::Config;
 use crate::error::Error;
@@ -84,7 +86,7 @@ pub(crate) enum Command {
     /// which their sessions end.
     Replace {
         track: TrackId,
-        demand: Result<Demand, &'static str>,
+        demand: Result<Demand, Reason>,
     },
     /// This feed now has a track that viewers wait for.
     Attach {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::publisher::Publisher;
+use super::reason::Reason;
 use super::viewer::Viewer;
 use super::{Command, Permit};
 use crate::places::Place;
@@ -98,7 +99,8 @@ impl Session {
     }
 
     /// Logs the end of the session in one line.
-    pub(super) fn log_end(&self, reason: &str, now: Instant) {
+    pub(super) fn log_end(&self, reason: Reason, now: Instant) {
+        let reason = reason.name();
         let seconds = self.connected.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
         let connect_ms = self.connected.map(|at| at.saturating_duration_since(self.opened).as_millis());
         let peer = self.peer.remote_addr();

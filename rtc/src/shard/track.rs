@@ -3,7 +3,6 @@
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::Unavailable;
 use onmic_media::{Codec, Demand, Frame, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
 
 use crate::rtp::outgoing::Limits;
@@ -162,35 +161,6 @@ impl SharedTrack {
     pub(super) fn want_keyframe(&mut self, now: Instant) {
         if self.outgoing.want_keyframe(now) {
             self.demand.track().want_keyframe();
-        }
-    }
-}
-
-/// Returns the reason for which sessions end whose track turned out to be one that WebRTC cannot carry, and is not converted.
-pub(super) fn why_not_replaced(refused: &Unavailable) -> &'static str {
-    match refused {
-        Unavailable::Overloaded(_) => "over_budget",
-        Unavailable::Failed { .. } => "replacement_failed",
-        Unavailable::NoTrack(_) | Unavailable::NoRecipe(_) => "frames_reordered",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use onmic_media::{Spent, Work};
-
-    use super::*;
-
-    #[test]
-    fn a_session_that_ends_without_a_replacement_says_whether_the_budget_is_spent() {
-        let failed = Unavailable::Failed { codec: Codec::H264, sentence: "no encoder".to_owned(), again: None };
-        for (refused, reason) in [
-            (Unavailable::Overloaded(Spent(Work::SpareConversion)), "over_budget"),
-            (failed, "replacement_failed"),
-            (Unavailable::NoRecipe(Codec::H264), "frames_reordered"),
-            (Unavailable::NoTrack(TrackKey::VIDEO), "frames_reordered"),
-        ] {
-            assert_eq!(why_not_replaced(&refused), reason, "{refused}");
         }
     }
 }
