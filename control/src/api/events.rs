@@ -20,6 +20,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use onmic_http::door::Foreign;
 use onmic_http::{BasePath, Problem, SOCKET_PROTOCOL, Sender, offered};
@@ -369,11 +371,11 @@ fn frame(closing: Closing) -> CloseFrame {
 
 /// Returns why a connection ends on which nothing can be read any more; `None` if the client has left, or it has broken off.
 fn closing(error: &axum::Error) -> Option<Closing> {
-    // axum hides the WebSocket library's error behind its own, so only the text tells.
-    let text = error.to_string();
-    if text.contains("too long") {
-        return Some(Closing::TooLarge);
+    // axum's error has that of the WebSocket library in the version that axum uses. A test tells if ours is another.
+    match std::error::Error::source(error)?.downcast_ref()? {
+        tungstenite::Error::Capacity(_) => Some(Closing::TooLarge),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => Some(Closing::Malformed),
+        _ => None,
     }
-    let is_broken = text.contains("without closing handshake");
-    (!is_broken && (text.contains("protocol error") || text.contains("UTF-8"))).then_some(Closing::Malformed)
 }
