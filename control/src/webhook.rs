@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use onmic_media::life::{count_death, guarded};
-use onmic_media::{Date, DropReason, metric};
+use onmic_media::{Date, DropReason, metric, with_causes};
 use onmic_room::RoomName;
 use onmic_store::Store;
 
@@ -301,7 +301,7 @@ impl Receiver {
             .map_err(|error| error.to_string())?;
         let answer = timeout(ANSWER_TIMEOUT, self.client.request(request)).await;
         let answer =
-            answer.map_err(|_| format!("no answer within {ANSWER_TIMEOUT:?}"))?.map_err(|error| chain(&error))?;
+            answer.map_err(|_| format!("no answer within {ANSWER_TIMEOUT:?}"))?.map_err(|error| with_causes(&error))?;
         if answer.status().is_success() { Ok(()) } else { Err(format!("the receiver answered {}", answer.status())) }
     }
 }
@@ -312,18 +312,6 @@ fn sign(key: &hmac::Key, now: u64, body: &[u8]) -> String {
     signing.update(format!("{now}.").as_bytes());
     signing.update(body);
     format!("t={now},v1={}", hex(signing.sign().as_ref()))
-}
-
-/// Returns an error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

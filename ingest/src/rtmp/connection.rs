@@ -18,7 +18,7 @@ use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
     Action, Asked, Closed, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,
-    Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind,
+    Protocol, Publication, Share, Shares, Shown, TrackKey, ViewerKind, with_causes,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -560,7 +560,7 @@ impl Link {
         let (reason, error) = match ended {
             Ok(End::PeerLeft) => ("peer_left", None),
             Ok(End::Closed(reason)) => (reason.name(), None),
-            Err(error) => (error.reason(), Some(chain(error))),
+            Err(error) => (error.reason(), Some(with_causes(error))),
         };
         let closed = match ended {
             Ok(End::PeerLeft) => None,
@@ -607,16 +607,4 @@ async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, 
         denial: Denial::of_unavailable(&unavailable),
         sentence: format!("{unavailable}."),
     })
-}
-
-/// Returns an error with its causes.
-pub(super) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

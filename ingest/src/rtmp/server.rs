@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
-use onmic_media::{DropReason, Gate, Hub, Shares};
+use onmic_media::{DropReason, Gate, Hub, Shares, with_causes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
@@ -145,5 +145,5 @@ async fn converse(
 
 fn failed(reason: DropReason, error: &Error, peer: SocketAddr) {
     reason.count(1);
-    tracing::debug!(%peer, error = connection::chain(error), "RTMP connection closed before its handshake");
+    tracing::debug!(%peer, error = with_causes(error), "RTMP connection closed before its handshake");
 }
