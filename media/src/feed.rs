@@ -282,7 +282,7 @@ impl Drop for Demand {
 
 /// States how far a feed is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum FeedStage {
     /// Tracks may still appear.
     Starting,
     /// Its tracks are known.
@@ -296,7 +296,7 @@ pub struct Feed {
     branches: Mutex<Keyed<Branch>>,
     /// Held while a derived track is being made; taken before `branches`.
     making: Mutex<()>,
-    stage: watch::Sender<Stage>,
+    stage: watch::Sender<FeedStage>,
     deriver: Option<Arc<dyn Deriver>>,
     viewers: Arc<Viewers>,
     /// The feed whose video is shown, if not its own.
@@ -355,7 +355,7 @@ impl Feed {
         Self {
             branches: Mutex::default(),
             making: Mutex::new(()),
-            stage: watch::Sender::new(Stage::Starting),
+            stage: watch::Sender::new(FeedStage::Starting),
             deriver,
             viewers: Arc::default(),
             pictures,
@@ -459,7 +459,7 @@ impl Feed {
             return Box::pin(pictures.next_original(key, known)).await;
         }
         let mut stages = self.stages();
-        while *stages.borrow_and_update() != Stage::Ended {
+        while *stages.borrow_and_update() != FeedStage::Ended {
             let original = self.original(key).filter(|original| Some(original.id()) != known);
             if original.is_some() {
                 return original;
@@ -597,12 +597,12 @@ impl Feed {
 
     /// Notes that all tracks are there, so that viewers that wait for the feed may start.
     pub fn settle(&self) {
-        self.advance(Stage::Settled);
+        self.advance(FeedStage::Settled);
     }
 
     /// Ends the feed and its tracks for good.
     pub fn end(&self) {
-        self.advance(Stage::Ended);
+        self.advance(FeedStage::Ended);
         let branches = self.branches.lock();
         branches.values().for_each(|branch| branch.original.end());
     }
@@ -610,22 +610,22 @@ impl Feed {
     /// Waits until the feed's tracks are known. Returns `false` if it ended instead.
     pub async fn settled(&self) -> bool {
         let mut stages = self.stages();
-        let settled = stages.wait_for(|stage| *stage >= Stage::Settled).await;
-        settled.is_ok_and(|stage| *stage == Stage::Settled)
+        let settled = stages.wait_for(|stage| *stage >= FeedStage::Settled).await;
+        settled.is_ok_and(|stage| *stage == FeedStage::Settled)
     }
 
     /// Returns whether the feed is over.
     pub fn is_ended(&self) -> bool {
-        self.stage() == Stage::Ended
+        self.stage() == FeedStage::Ended
     }
 
     /// Returns the stage of the feed.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> FeedStage {
         *self.stage.borrow()
     }
 
     /// Returns a receiver that wakes at each stage, and at a new track.
-    pub fn stages(&self) -> watch::Receiver<Stage> {
+    pub fn stages(&self) -> watch::Receiver<FeedStage> {
         self.stage.subscribe()
     }
 
@@ -634,7 +634,7 @@ impl Feed {
         &self.viewers
     }
 
-    fn advance(&self, stage: Stage) {
+    fn advance(&self, stage: FeedStage) {
         self.stage.send_if_modified(|now| {
             let later = stage > *now;
             *now = stage.max(*now);

@@ -338,7 +338,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::feed::Stage;
+    use crate::feed::FeedStage;
     use crate::gate::Admission;
     use crate::key::{MediaKind, Rendition, TrackKey};
     use crate::publication::{Arrival, TakenOver};
@@ -430,7 +430,7 @@ mod tests {
         let program = hub.program(&key().room).unwrap();
         assert!(hub.revoke(&key()) && !hub.revoke(&key()));
         assert_eq!(first.push(arrival(90_000, true), start), Err(TakenOver.into()));
-        assert_eq!(program.stage(), Stage::Ended);
+        assert_eq!(program.stage(), FeedStage::Ended);
         let second = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
         drop(first);
         assert!(second.is_current() && second.source().is_connected());
@@ -480,7 +480,7 @@ mod tests {
         let feed = hub.program(&key().room).unwrap();
         drop(publication);
         hub.expire(start + secs(11));
-        assert_eq!(feed.stage(), Stage::Ended);
+        assert_eq!(feed.stage(), FeedStage::Ended);
         assert!(hub.program(&key().room).is_none());
     }
 
@@ -624,10 +624,10 @@ mod tests {
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
         publication.push(arrival(0, true), start).unwrap();
         let feed = hub.program(&key().room).unwrap();
-        assert_eq!(feed.stage(), Stage::Starting);
+        assert_eq!(feed.stage(), FeedStage::Starting);
         let audio = Arrival { parameters: audio(), ..arrival(0, true) };
         publication.push(audio, start).unwrap();
-        assert_eq!(feed.stage(), Stage::Settled);
+        assert_eq!(feed.stage(), FeedStage::Settled);
     }
 
     #[test]
@@ -635,7 +635,7 @@ mod tests {
         let start = Instant::now();
         let hub = hub(start);
         let mut publication = hub.publish(&key(), Protocol::Whip, start).unwrap();
-        for (frame, stage) in [(0, Stage::Starting), (1, Stage::Settled)] {
+        for (frame, stage) in [(0, FeedStage::Starting), (1, FeedStage::Settled)] {
             publication.push(arrival(frame * 90_000, true), start + secs(frame.unsigned_abs())).unwrap();
             assert_eq!(hub.program(&key().room).unwrap().stage(), stage);
         }
@@ -655,8 +655,8 @@ mod tests {
         assert!(hub.feed(&name).is_some());
         publication.push(Arrival { parameters: audio(), ..arrival(0, true) }, start).unwrap();
         let feed = awaited.await;
-        assert_eq!(feed.stage(), Stage::Settled);
-        assert_eq!(hub.feed(&FeedName::Source(key())).map(|feed| feed.stage()), Some(Stage::Settled));
+        assert_eq!(feed.stage(), FeedStage::Settled);
+        assert_eq!(hub.feed(&FeedName::Source(key())).map(|feed| feed.stage()), Some(FeedStage::Settled));
     }
 
     #[test]
@@ -691,10 +691,10 @@ mod tests {
         ben.push(arrival(90_000, true), start + secs(12)).unwrap();
         assert!(ben.source().is_passed_through());
         let program = hub.program(&key().room).unwrap();
-        assert_eq!(program.stage(), Stage::Settled);
+        assert_eq!(program.stage(), FeedStage::Settled);
         drop(ben);
         hub.expire(start + secs(30));
-        assert_eq!(program.stage(), Stage::Ended);
+        assert_eq!(program.stage(), FeedStage::Ended);
         assert!(hub.program(&key().room).is_none() && hub.rooms().is_empty());
     }
 }

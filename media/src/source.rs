@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::advice::Advice;
 use crate::changes::Changes;
 use crate::clock::SourceClock;
-use crate::feed::{Feed, Stage};
+use crate::feed::{Feed, FeedStage};
 use crate::frame::Frame;
 use crate::key::TrackKey;
 use crate::name::{PersonId, SourceName};
@@ -232,7 +232,7 @@ impl Source {
         let outlet = self.outlet.lock();
         if let Some(inlet) = &*outlet {
             inlet.push_on(track.key().rendition, frame.clone());
-            if frame.keyframe && self.feed.stage() == Stage::Settled {
+            if frame.keyframe && self.feed.stage() == FeedStage::Settled {
                 inlet.settle(); // It may have settled before it was selected.
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{MediaKind, ParticipantName, RoomName, Source, SourceName, Stage, TimelineId};
+use onmic_media::{FeedStage, MediaKind, ParticipantName, RoomName, Source, SourceName, TimelineId};
 use onmic_room::{Actor, Command, Input, PersonId};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -109,7 +109,7 @@ fn judge(source: &Source, before: Option<Said>) -> Said {
         Some(Said::Down(then) | Said::Connecting(then)) => then,
         None => None,
     };
-    if newest > then && source.feed().stage() == Stage::Settled {
+    if newest > then && source.feed().stage() == FeedStage::Settled {
         Said::Up { video: tracks[0].is_some(), audio: tracks[1].is_some() }
     } else {
         Said::Connecting(then)

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use onmic_media::feed::{OVERLOADED_FOR, Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
-    Accepts, Budget, Codec, DropReason, Entry, Frame, MediaKind, Next, Playback, Spent, Stage, Start, TrackId,
+    Accepts, Budget, Codec, DropReason, Entry, FeedStage, Frame, MediaKind, Next, Playback, Spent, Start, TrackId,
     TrackKey, Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
@@ -106,7 +106,7 @@ pub(crate) async fn drive(
         let mut stages = stream.feed.stages();
         tokio::select! {
             () = stream.asked() => {}
-            _ = stages.wait_for(|stage| *stage == Stage::Ended) => return Finish::Ended,
+            _ = stages.wait_for(|stage| *stage == FeedStage::Ended) => return Finish::Ended,
             () = stream.stop.cancelled() => return Finish::Stopped,
             () = stream.replaced.cancelled() => return Finish::Ended,
         }

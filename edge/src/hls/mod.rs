@@ -35,7 +35,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_http::Sender;
-use onmic_media::{Action, Budget, Feed, Gate, Hub, MediaKind, RoomName, Stage, TrackKey, metric};
+use onmic_media::{Action, Budget, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, TrackKey, metric};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
@@ -105,14 +105,14 @@ struct Shared {
     /// What the playlists of all streams hold.
     windows: Arc<Budget>,
     shutdown: CancellationToken,
-    rooms: Mutex<Rooms>,
+    streams: Mutex<Streams>,
     requests: Requests,
     /// A counter that rises when a room was asked for or a stream began.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Rooms {
+struct Streams {
     current: HashMap<RoomName, Arc<Stream>>,
     /// The rooms that were asked for and have no stream yet. Each has a program.
     wanted: HashSet<RoomName>,
@@ -121,7 +121,7 @@ struct Rooms {
     past: VecDeque<(RoomName, Arc<Stream>, Instant)>,
 }
 
-impl Rooms {
+impl Streams {
     /// Releases the past streams that ended at least `keep` before `now`. Returns the end of the oldest that is left.
     fn forget_past(&mut self, now: Instant, keep: Duration) -> Option<Instant> {
         let is_over = |ended: &Instant| now.saturating_duration_since(*ended) >= keep;
@@ -136,10 +136,10 @@ impl Hls {
     /// Makes the handle. Nothing is packaged until [`Hls::run`] runs.
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
-        let rooms = Mutex::default();
+        let streams = Mutex::default();
         let (changes, requests) = (watch::Sender::new(0), Requests::new());
         let windows = Budget::new(config.window_bytes);
-        Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, rooms, requests, changes }) }
+        Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, streams, requests, changes }) }
     }
 
     /// Makes the routes, with their full paths.
@@ -160,7 +160,7 @@ impl Hls {
             generations.mark_unchanged();
             changes.mark_unchanged();
             shared.begin_streams(&mut drivers);
-            let oldest_past = shared.rooms.lock().forget_past(Instant::now(), shared.keep());
+            let oldest_past = shared.streams.lock().forget_past(Instant::now(), shared.keep());
             tokio::select! {
                 biased; // Drivers end because of the shutdown, and must not be begun again.
                 () = shared.shutdown.cancelled() => break,
@@ -172,7 +172,7 @@ impl Hls {
                 },
             }
         }
-        shared.rooms.lock().current.values().for_each(|stream| stream.stop.cancel());
+        shared.streams.lock().current.values().for_each(|stream| stream.stop.cancel());
         while drivers.next().await.is_some() {}
     }
 }
@@ -183,23 +183,23 @@ impl Shared {
         let now = Instant::now();
         let names = self.hub.rooms();
         let is_live = |room: &RoomName| names.binary_search(room).is_ok();
-        self.rooms.lock().wanted.retain(is_live);
+        self.streams.lock().wanted.retain(is_live);
         for room in names {
-            let Some(feed) = self.hub.program(&room).filter(|feed| feed.stage() < Stage::Ended) else { continue };
-            let mut rooms = self.rooms.lock();
-            if let Some(stream) = rooms.current.get(&room) {
+            let Some(feed) = self.hub.program(&room).filter(|feed| feed.stage() < FeedStage::Ended) else { continue };
+            let mut streams = self.streams.lock();
+            if let Some(stream) = streams.current.get(&room) {
                 if !Arc::ptr_eq(&stream.feed, &feed) {
                     stream.replaced.cancel(); // Its driver ends, and this is called again.
                 }
                 continue;
             }
-            let wanted = rooms.wanted.remove(&room);
+            let wanted = streams.wanted.remove(&room);
             if self.config.on_demand && !wanted {
                 continue;
             }
             let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(&room, now));
-            rooms.current.insert(room.clone(), stream.clone());
-            drop(rooms);
+            streams.current.insert(room.clone(), stream.clone());
+            drop(streams);
             self.changes.send_modify(|changes| *changes += 1);
             let shared = self.clone();
             let driven = stream.clone();
@@ -234,14 +234,14 @@ impl Shared {
     /// Keeps a stream that ended, so that players can fetch its end.
     fn retire(&self, room: RoomName, stream: Arc<Stream>) {
         let now = Instant::now();
-        let mut rooms = self.rooms.lock();
-        if rooms.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
-            rooms.current.remove(&room);
+        let mut streams = self.streams.lock();
+        if streams.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
+            streams.current.remove(&room);
         }
-        if rooms.past.len() == PAST_MAX {
-            rooms.past.pop_front();
+        if streams.past.len() == PAST_MAX {
+            streams.past.pop_front();
         }
-        rooms.past.push_back((room, stream, now));
+        streams.past.push_back((room, stream, now));
     }
 
     /// Returns how long a segment may still be asked for after it left its playlist, or after the playlist ended.
@@ -256,15 +256,15 @@ impl Shared {
             loop {
                 changes.mark_unchanged();
                 {
-                    let mut rooms = self.rooms.lock();
-                    if let Some(stream) = rooms.current.get(room) {
+                    let mut streams = self.streams.lock();
+                    if let Some(stream) = streams.current.get(room) {
                         return Ok(stream.clone());
                     }
                     if self.hub.program(room).is_none() {
                         return Err(EdgeError::NoSuchRoom);
                     }
-                    if rooms.wanted.insert(room.clone()) {
-                        drop(rooms);
+                    if streams.wanted.insert(room.clone()) {
+                        drop(streams);
                         self.changes.send_modify(|changes| *changes += 1);
                         continue;
                     }
@@ -282,9 +282,9 @@ impl Shared {
 
     /// Returns a stream by the name of its directory.
     fn stream(&self, room: &RoomName, id: &str) -> Option<Arc<Stream>> {
-        let rooms = self.rooms.lock();
-        let current = rooms.current.get(room).filter(|stream| stream.id == id);
-        let past = || rooms.past.iter().find(|(name, stream, _)| name == room && stream.id == id);
+        let streams = self.streams.lock();
+        let current = streams.current.get(room).filter(|stream| stream.id == id);
+        let past = || streams.past.iter().find(|(name, stream, _)| name == room && stream.id == id);
         current.or_else(|| past().map(|(_, stream, _)| stream)).cloned()
     }
 }
@@ -578,15 +578,15 @@ mod tests {
         let hls = hls(false);
         let start = Instant::now();
         let keep = hls.shared.keep();
-        let mut rooms = Rooms::default();
+        let mut streams = Streams::default();
         for seconds in [0, 10] {
             let stream = Arc::new(hls.shared.new_stream(Feed::new(None), start));
-            rooms.past.push_back(("demo".parse().unwrap(), stream, start + Duration::from_secs(seconds)));
+            streams.past.push_back(("demo".parse().unwrap(), stream, start + Duration::from_secs(seconds)));
         }
-        assert_eq!(rooms.forget_past(start + keep - Duration::from_secs(1), keep), Some(start));
-        assert_eq!(rooms.forget_past(start + keep, keep), Some(start + Duration::from_secs(10)));
-        assert_eq!(rooms.forget_past(start + keep * 2, keep), None);
-        assert!(rooms.past.is_empty());
+        assert_eq!(streams.forget_past(start + keep - Duration::from_secs(1), keep), Some(start));
+        assert_eq!(streams.forget_past(start + keep, keep), Some(start + Duration::from_secs(10)));
+        assert_eq!(streams.forget_past(start + keep * 2, keep), None);
+        assert!(streams.past.is_empty());
     }
 
     #[tokio::test]
@@ -594,11 +594,11 @@ mod tests {
         let hls = hls(true);
         let _live = hls.shared.hub.publish(&"live".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
         for room in ["gone", "live"] {
-            hls.shared.rooms.lock().wanted.insert(room.parse().unwrap());
+            hls.shared.streams.lock().wanted.insert(room.parse().unwrap());
         }
         hls.shared.begin_streams(&mut Drivers::default());
-        let rooms = hls.shared.rooms.lock();
-        assert!(rooms.wanted.is_empty());
-        assert_eq!(rooms.current.keys().map(RoomName::as_str).collect::<Vec<_>>(), ["live"]);
+        let streams = hls.shared.streams.lock();
+        assert!(streams.wanted.is_empty());
+        assert_eq!(streams.current.keys().map(RoomName::as_str).collect::<Vec<_>>(), ["live"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Calendar, Feed, Keyed, Stage, TrackKey, ViewerKind};
+use onmic_media::{Calendar, Feed, FeedStage, Keyed, TrackKey, ViewerKind};
 use onmic_packager::{Rendition, Segmenter, Settings, multivariant, playlist};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
@@ -232,7 +232,7 @@ impl Stream {
     pub(crate) async fn feed_end(&self) {
         let mut stages = self.feed.stages();
         tokio::select! {
-            _ = stages.wait_for(|stage| *stage == Stage::Ended) => {}
+            _ = stages.wait_for(|stage| *stage == FeedStage::Ended) => {}
             () = self.stop.cancelled() => {}
         }
     }

@@ -348,6 +348,6 @@ fn a_feed_never_goes_back_to_an_earlier_stage() {
     let (feed, _) = feed();
     feed.end();
     feed.settle();
-    assert_eq!(feed.stage(), Stage::Ended);
+    assert_eq!(feed.stage(), FeedStage::Ended);
     assert!(feed.original(MediaKind::Audio).unwrap().is_ended());
 }

@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use self::reading::Reading;
 use self::succession::{Successor, Turn};
 use crate::codec::Parameters;
-use crate::feed::{Accepts, Demand, Feed, Known, Recipe, Stage, Unavailable};
+use crate::feed::{Accepts, Demand, Feed, FeedStage, Known, Recipe, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
 use crate::ring::Read;
@@ -178,7 +178,7 @@ struct Line {
 type Awaited = Pin<Box<dyn Future<Output = Option<(TrackId, Result<Demand, Unavailable>)>> + Send>>;
 
 /// Resolves, when the feed has changed, to the receiver that it waited on.
-struct Changes(Pin<Box<dyn Future<Output = watch::Receiver<Stage>> + Send>>);
+struct Changes(Pin<Box<dyn Future<Output = watch::Receiver<FeedStage>> + Send>>);
 
 enum State {
     Awaited(Awaited),
@@ -472,7 +472,7 @@ impl Line {
 }
 
 impl Changes {
-    fn of(mut stages: watch::Receiver<Stage>) -> Self {
+    fn of(mut stages: watch::Receiver<FeedStage>) -> Self {
         Self(Box::pin(async move {
             if stages.changed().await.is_err() {
                 std::future::pending::<()>().await; // The feed is gone. Its reader holds it, so this never happens.
