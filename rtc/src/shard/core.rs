@@ -24,7 +24,7 @@ use super::publisher::Publisher;
 use super::reason::Reason;
 use super::session::{Role, Session};
 use super::track::{Progress, SharedTrack};
-use super::viewer::{Scratch, Viewer, ViewerTrack};
+use super::viewer::{Scratch, Turn, Viewer, ViewerTrack};
 use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{PatchRefused, Patched, SessionId};
@@ -183,8 +183,8 @@ impl Core {
                 match &mut session.role {
                     Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
                     Role::Viewer(viewer) => {
-                        let shared = (&mut *scratch, &*metrics);
-                        viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.calendar.clock()), tracks, shared, out);
+                        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
+                        viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
                     }
                 }
                 Outcome::GoesOn
@@ -517,10 +517,11 @@ impl Core {
             return;
         }
         let Role::Viewer(viewer) = &mut session.role else { return };
+        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
         for index in 0..viewer.tracks.len() {
             let id = viewer.tracks[index].id;
             let Some(track) = tracks.get(&id) else { continue };
-            viewer.pump((&mut session.peer, track), id, (now, setup.calendar.clock()), (&mut *scratch, metrics), out);
+            viewer.pump(&mut session.peer, track, id, &mut turn);
         }
     }
 
@@ -529,13 +530,13 @@ impl Core {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let Some(track) = tracks.get(&id) else { return 0 };
         let (mut frames, mut behind) = (0, Vec::new());
+        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
         for key in &track.viewers {
             let session = &mut sessions[*key];
             if session.connected.is_some()
                 && let Role::Viewer(viewer) = &mut session.role
             {
-                let shared = (&mut *scratch, &*metrics);
-                frames += viewer.pump((&mut session.peer, track), id, (now, setup.calendar.clock()), shared, out);
+                frames += viewer.pump(&mut session.peer, track, id, &mut turn);
                 if !viewer.is_live(id) {
                     behind.push(*key);
                 }

@@ -31,6 +31,15 @@ impl Default for Scratch {
     }
 }
 
+/// What a shard lends a session for one call.
+pub(super) struct Turn<'a, O> {
+    pub(super) now: Instant,
+    pub(super) clock: NodeClock,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) metrics: &'a Metrics,
+    pub(super) out: &'a mut O,
+}
+
 /// The part of a session that is a viewer's own.
 pub(super) struct Viewer {
     pub(super) feed: Arc<Feed>,
@@ -89,30 +98,29 @@ impl Viewer {
     /// and a track without frames has nothing to report.
     pub(super) fn pump(
         &mut self,
-        (peer, track): (&mut Peer, &SharedTrack),
+        peer: &mut Peer,
+        track: &SharedTrack,
         id: TrackId,
-        (now, clock): (Instant, NodeClock),
-        (scratch, metrics): (&mut Scratch, &Metrics),
-        out: &mut impl Outbox,
+        turn: &mut Turn<'_, impl Outbox>,
     ) -> u64 {
         let mut frames = 0;
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return 0 };
-        while let Some(packets) = own.sender.poll_frame(&track.outgoing, now) {
+        while let Some(packets) = own.sender.poll_frame(&track.outgoing, turn.now) {
             frames += 1;
-            let batch = &mut scratch.batch;
-            if let Err(error) = send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, out) {
-                metrics.unsealed.increment(1);
+            let batch = &mut turn.scratch.batch;
+            if let Err(error) = send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, turn.out) {
+                turn.metrics.unsealed.increment(1);
                 tracing::debug!(%error, "a frame could not be sealed");
             }
         }
         let passed_over = own.sender.counters().skipped_frames;
         if passed_over > own.passed_over {
-            metrics.passed_over.increment((passed_over - own.passed_over).into());
+            turn.metrics.passed_over.increment((passed_over - own.passed_over).into());
             own.passed_over = passed_over;
         }
         if frames > 0 {
-            metrics.sent_frames(own.key.kind, frames);
-            self.report(peer, now, clock, scratch, out);
+            turn.metrics.sent_frames(own.key.kind, frames);
+            self.report(peer, turn);
         }
         frames
     }
@@ -135,12 +143,10 @@ impl Viewer {
         &mut self,
         rtcp: &[u8],
         peer: &mut Peer,
-        (now, clock): (Instant, NodeClock),
         tracks: &mut HashMap<TrackId, SharedTrack>,
-        (scratch, metrics): (&mut Scratch, &Metrics),
-        out: &mut impl Outbox,
+        turn: &mut Turn<'_, impl Outbox>,
     ) {
-        let wall = clock.wall(now);
+        let (now, wall) = (turn.now, turn.clock.wall(turn.now));
         let outcome = feedback::read(rtcp, |statement| match statement {
             Feedback::Reception(block) => {
                 self.tracks.iter_mut().for_each(|own| own.sender.handle_reception(&block, wall));
@@ -150,20 +156,20 @@ impl Viewer {
                 let Some(track) = tracks.get(&own.id) else { return };
                 for lost in nack.lost() {
                     if !own.sender.looks(now) {
-                        metrics.nack_too_fast.increment(1);
+                        turn.metrics.nack_too_fast.increment(1);
                         break;
                     }
                     let sequence = &mut self.transport_sequence;
-                    let repaired = own.sender.repair(lost, &track.outgoing, now, sequence, &mut scratch.repair);
+                    let repaired = own.sender.repair(lost, &track.outgoing, now, sequence, &mut turn.scratch.repair);
                     let Some(repaired) = repaired else { continue };
-                    let sealed = scratch.sealed.as_mut_slice();
+                    let sealed = turn.scratch.sealed.as_mut_slice();
                     let length = match repaired {
                         Repaired::New { header, payload } => peer.seal_rtp(header, payload, sealed),
                         Repaired::Again { header, payload } => peer.seal_rtp_again(header, payload, sealed),
                     };
                     match (length, peer.remote_addr()) {
-                        (Ok(length), Some(to)) => out.send(to, &sealed[..length]),
-                        _ => metrics.unsealed.increment(1),
+                        (Ok(length), Some(to)) => turn.out.send(to, &sealed[..length]),
+                        _ => turn.metrics.unsealed.increment(1),
                     }
                 }
             }
@@ -177,24 +183,17 @@ impl Viewer {
             Feedback::Sender(_) | Feedback::Bitrate { .. } | Feedback::Transport { .. } | Feedback::Goodbye { .. } => {}
         });
         if outcome.is_err() {
-            metrics.rtcp_malformed.increment(1);
+            turn.metrics.rtcp_malformed.increment(1);
         }
     }
 
-    fn report(
-        &mut self,
-        peer: &mut Peer,
-        now: Instant,
-        clock: NodeClock,
-        scratch: &mut Scratch,
-        out: &mut impl Outbox,
-    ) {
-        scratch.rtcp.clear();
+    fn report(&mut self, peer: &mut Peer, turn: &mut Turn<'_, impl Outbox>) {
+        turn.scratch.rtcp.clear();
         for own in &mut self.tracks {
             let cname = self.streams.cname(own.key.kind);
-            own.sender.poll_report(now, clock.wall(now), cname, &mut scratch.rtcp);
+            own.sender.poll_report(turn.now, turn.clock.wall(turn.now), cname, &mut turn.scratch.rtcp);
         }
-        send_rtcp(peer, scratch, out);
+        send_rtcp(peer, turn.scratch, turn.out);
     }
 
     /// Tells the peer that the streams end.
