@@ -216,19 +216,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         heard
     }
 
-    /// Acts on the next messages, and charges a publisher for those that bring no frame; frames are charged where they go.
+    /// Acts on the next messages. A publisher is charged for all of them, whatever they bring.
     fn hear_some(&mut self, input: &mut &[u8], now: Instant) -> Result<(), Error> {
-        let before = self.link.tally.frames(Direction::In);
+        let before = input.len();
         self.link.session.handle_bytes(now, input);
         let messages = self.link.session.take_messages();
-        self.apply_events(now)?;
-        let frames = self.link.tally.frames(Direction::In) - before;
         if let Role::Publishing(publishing) = &mut self.role
-            && let Err(ended) = publishing.publication.charge(messages.saturating_sub(frames), now)
+            && let Err(ended) = publishing.publication.received(before - input.len(), messages, now)
         {
             return Err(self.end_publishing(ended));
         }
-        Ok(())
+        self.apply_events(now)
     }
 
     fn apply_events(&mut self, now: Instant) -> Result<(), Error> {

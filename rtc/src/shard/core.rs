@@ -170,7 +170,7 @@ impl Core {
             }
             Ok(Input::Rtcp(rtcp)) => {
                 match &mut session.role {
-                    Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
+                    Role::Publisher(publisher) => ended = publisher.handle_rtcp(rtcp, now).err(),
                     Role::Viewer(viewer) => {
                         let shared = (&mut *scratch, &*metrics);
                         viewer.handle_rtcp(rtcp, &mut session.peer, (now, setup.calendar.clock()), tracks, shared, out);
