@@ -6,6 +6,7 @@
 
 pub mod depacketize;
 mod loss;
+mod markers;
 mod reception;
 mod reorder;
 mod section;

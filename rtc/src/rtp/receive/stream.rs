@@ -4,9 +4,8 @@
 //! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 //!
-//! A frame of video ends with its marker bit, or with the first packet of another timestamp. Some senders set the bit
-//! on every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1). Invariant: after a packet that
-//! continues a frame whose marker came, the markers of the stream end no frame any more.
+//! A frame of video ends with its marker bit while those of the stream are believed ([`Markers`]), and else with the first packet of
+//! another timestamp.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use onmic_media::{Codec, LeftOut, MediaKind, WallTime};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
 use super::loss::Losses;
+use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::{IncomingCounters, StreamConfig};
@@ -66,10 +66,7 @@ pub(super) struct Stream {
     open: Option<u32>,
     /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
-    /// The timestamp of the last frame that a marker ended.
-    marked: Option<u32>,
-    /// Whether markers came before the end of a frame, so that they end none.
-    are_markers_wrong: bool,
+    markers: Markers,
     /// Whether every frame since the last keyframe was whole.
     whole: bool,
     keyframe_wanted: bool,
@@ -99,8 +96,7 @@ impl Stream {
             depacketizer: None,
             open: None,
             discarding: None,
-            marked: None,
-            are_markers_wrong: false,
+            markers: Markers::default(),
             whole: false,
             keyframe_wanted: false,
             picture_loss_sent: None,
@@ -313,14 +309,12 @@ impl Stream {
         if self.open.is_some_and(|open| open != timestamp) {
             self.finish(counters, emit);
         }
-        self.are_markers_wrong |= self.kind() == MediaKind::Video && self.marked == Some(timestamp);
-        self.marked = marker.then_some(timestamp);
-        let is_end = marker && !self.are_markers_wrong;
+        let is_end = if self.kind() == MediaKind::Video { self.markers.is_end(timestamp, marker) } else { marker };
         if self.discarding == Some(timestamp) {
             counters.dropped_incomplete += u64::from(is_end);
             return;
         }
-        if self.discarding.take().is_some() && self.are_markers_wrong {
+        if self.discarding.take().is_some() && self.markers.are_wrong() {
             counters.dropped_incomplete += 1;
         }
         self.open = Some(timestamp);
