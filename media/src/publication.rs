@@ -149,6 +149,7 @@ impl Publication {
     /// were charged where they came in ([`Publication::received`]). Here it costs what keeping it takes besides.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
+            DropReason::FrameAfterEnd.count(1);
             return Err(TakenOver.into());
         }
         self.take(Frame::OVERHEAD, now)?;

@@ -663,6 +663,9 @@ impl Core {
         while let Some(transmit) = session.peer.poll_transmit() {
             out.send(transmit.to, &transmit.bytes);
         }
+        if let Role::Publisher(publisher) = &mut session.role {
+            publisher.end(now);
+        }
         session.log_end(reason, now);
         self.by_id.remove(&session.id);
         for ufrag in &session.ufrags {

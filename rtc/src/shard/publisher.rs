@@ -84,6 +84,12 @@ impl Publisher {
         self.publish(now)
     }
 
+    /// Publishes what is whole when the session ends, and counts the rest.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.incoming.end(now);
+        let _ = self.publish(now); // Whoever has the name now, the session is over.
+    }
+
     /// Sends the reports and requests that are due, with the viewers' request for a keyframe.
     pub(super) fn send_feedback(
         &mut self,
@@ -119,14 +125,19 @@ impl Publisher {
     }
 
     fn publish(&mut self, now: Instant) -> Result<(), Ended> {
+        let mut outcome = Ok(());
         while let Some(arrival) = self.incoming.poll_arrival() {
+            if outcome.is_err() {
+                DropReason::FrameAfterEnd.count(1);
+                continue;
+            }
             self.frames[arrival.parameters.kind() as usize].increment(1);
             self.bytes.increment(arrival.payload.len() as u64);
-            self.publication.push(arrival, now)?;
+            outcome = self.publication.push(arrival, now);
         }
         self.count(now);
         advise(&mut self.publication, now);
-        Ok(())
+        outcome
     }
 
     fn count(&mut self, now: Instant) {

@@ -17,6 +17,7 @@ const RIGHT_MAX: u32 = 10 << 10;
 #[derive(Debug)]
 pub(super) struct Markers {
     frame: Option<Frame>,
+    have_come: bool,
     are_wrong: bool,
     /// The number of frames in a row whose markers were right.
     right: u32,
@@ -36,18 +37,19 @@ struct Frame {
 
 impl Default for Markers {
     fn default() -> Self {
-        Self { frame: None, are_wrong: false, right: 0, needed: RIGHT }
+        Self { frame: None, have_come: false, are_wrong: false, right: 0, needed: RIGHT }
     }
 }
 
 impl Markers {
-    /// Returns whether markers end no frame at present.
-    pub(super) fn are_wrong(&self) -> bool {
-        self.are_wrong
+    /// Returns whether a frame without a marker at its end is not whole.
+    pub(super) fn tell(&self) -> bool {
+        self.have_come && !self.are_wrong
     }
 
     /// Takes the next packet in order. Returns whether it is the last of its frame, as far as its marker tells.
     pub(super) fn is_end(&mut self, timestamp: u32, is_marked: bool) -> bool {
+        self.have_come |= is_marked;
         match self.frame.as_mut().filter(|frame| frame.timestamp == timestamp) {
             Some(frame) => {
                 frame.goes_on |= frame.is_marked;
@@ -105,10 +107,10 @@ mod tests {
     fn markers_on_every_packet_end_no_frame_and_one_odd_frame_is_forgiven() {
         let mut markers = Markers::default();
         assert_eq!(ended(&mut markers, 0, &[WHOLE, EACH, EACH, WHOLE]), 1);
-        assert!(markers.are_wrong());
+        assert!(!markers.tell());
         // The last one above was right as well. The frame after the tenth shows it.
         assert_eq!(ended(&mut markers, 10, &[WHOLE; 30]), 30 - 9);
-        assert!(!markers.are_wrong());
+        assert!(markers.tell());
     }
 
     #[test]
@@ -127,9 +129,10 @@ mod tests {
     #[test]
     fn frames_of_one_packet_and_frames_without_a_marker_show_nothing() {
         let mut markers = Markers::default();
+        assert!(!markers.tell(), "there may be none");
         ended(&mut markers, 0, &[EACH]);
         assert_eq!(ended(&mut markers, 10, &[SINGLE; 100]), 0);
         assert_eq!(ended(&mut markers, 200, &[UNMARKED; 100]), 0);
-        assert!(markers.are_wrong());
+        assert!(!markers.tell());
     }
 }

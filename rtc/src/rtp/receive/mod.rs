@@ -266,6 +266,17 @@ impl Incoming {
         }
     }
 
+    /// Takes in that the session has ended. [`Incoming::poll_arrival`] returns the frames that are whole without a further packet.
+    pub fn end(&mut self, now: Instant) {
+        for at in 0..self.sections.len() {
+            for index in 0..self.sections[at].streams.len() {
+                let Self { sections, completed, counters, .. } = self;
+                sections[at].streams[index].end(counters, |arrived| completed.push(arrived));
+                self.deliver((at, index), now);
+            }
+        }
+    }
+
     /// Returns the next frame.
     pub fn poll_arrival(&mut self) -> Option<Arrival> {
         self.arrivals.pop_front()

@@ -162,7 +162,7 @@ impl Stream {
                 self.reorder.restart(sequence + 1);
                 self.losses.clear();
                 counters.gaps += 1;
-                self.lose(packet.timestamp, packet.payload);
+                self.lose(packet.timestamp, packet.payload, counters);
                 self.advance(
                     (packet.timestamp, packet.marker, packet.payload_type),
                     packet.payload,
@@ -181,16 +181,34 @@ impl Stream {
         mut emit: impl FnMut(Arrived),
     ) {
         while self.reorder.deadline(self.wait()).is_some_and(|deadline| deadline <= now) {
-            counters.lost += self.reorder.skip().unsigned_abs();
-            counters.gaps += 1;
-            if let Some(next) = self.reorder.next() {
-                self.losses.give_up_before(next);
+            if !self.go_on_behind_gap(counters, &mut emit) {
+                return;
             }
-            let Some(first) = self.reorder.take() else { return };
-            self.lose(first.timestamp, &first.payload);
-            self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, &mut emit);
-            self.release(counters, &mut emit);
         }
+    }
+
+    /// Takes in that no packet follows. What waits for missing packets goes on without them, and the last frame as it came, if its
+    /// end can only be told by a next one.
+    pub(super) fn end(&mut self, counters: &mut IncomingCounters, mut emit: impl FnMut(Arrived)) {
+        while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, &mut emit) {}
+        if !self.markers.tell() {
+            self.finish(counters, &mut emit);
+        }
+        counters.dropped_incomplete += u64::from(self.open.take().is_some());
+    }
+
+    /// Gives up the packets that are missing, and goes on with those behind them. Returns whether there are any.
+    fn go_on_behind_gap(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) -> bool {
+        counters.lost += self.reorder.skip().unsigned_abs();
+        counters.gaps += 1;
+        if let Some(next) = self.reorder.next() {
+            self.losses.give_up_before(next);
+        }
+        let Some(first) = self.reorder.take() else { return false };
+        self.lose(first.timestamp, &first.payload, counters);
+        self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, emit);
+        self.release(counters, emit);
+        true
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -248,6 +266,7 @@ impl Stream {
             self.highest = None;
             self.reorder = Reorder::default();
             self.losses.clear();
+            counters.dropped_incomplete += u64::from(self.open.is_some());
             self.break_off();
         }
     }
@@ -271,11 +290,14 @@ impl Stream {
         }
     }
 
-    /// Notes that packets before this one are lost.
-    fn lose(&mut self, timestamp: u32, payload: &[u8]) {
+    /// Notes that packets before this one are lost. Counts the frames that they belong to: the open one, and that of this packet.
+    fn lose(&mut self, timestamp: u32, payload: &[u8], counters: &mut IncomingCounters) {
+        let (open, counted) = (self.open, self.discarding);
         self.break_off();
         let starts = self.depacketizer.as_ref().is_some_and(|depacketizer| depacketizer.is_start(payload));
         self.discarding = (!starts && self.kind() == MediaKind::Video).then_some(timestamp);
+        counters.dropped_incomplete += u64::from(open.is_some() && open != self.discarding);
+        counters.dropped_incomplete += u64::from(self.discarding.is_some() && self.discarding != counted);
     }
 
     /// Drops the open frame, which cannot be finished. Frames that refer to it cannot be used either.
@@ -311,13 +333,9 @@ impl Stream {
         }
         let is_end = if self.kind() == MediaKind::Video { self.markers.is_end(timestamp, marker) } else { marker };
         if self.discarding == Some(timestamp) {
-            counters.dropped_incomplete += u64::from(is_end);
-            return;
+            return; // It was counted when it was given up.
         }
-        if self.discarding.take().is_some() && self.markers.are_wrong() {
-            counters.dropped_incomplete += 1;
-        }
-        self.open = Some(timestamp);
+        (self.discarding, self.open) = (None, Some(timestamp));
         let Some(depacketizer) = self.depacketizer(codec) else { return };
         if let Err(reason) = depacketizer.push(payload) {
             self.note_unusable(reason, codec, counters);

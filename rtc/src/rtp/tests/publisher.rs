@@ -397,13 +397,59 @@ fn frames_are_whole_wherever_the_sender_sets_the_marker() {
             }
             arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
         }
-        // The first group may be lost on a sender whose markers are wrong, and the last frame is not known to be whole.
-        let whole: Vec<_> = (6..23).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
+        incoming.end(began + Duration::from_secs(1));
+        arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
+        // The first group may be lost on a sender whose markers are wrong.
+        let whole: Vec<_> = (6..24).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
         let found: Vec<_> = arrived.iter().map(|arrival| arrival.payload.clone()).collect();
         let from = found.iter().position(|payload| *payload == whole[0]).unwrap_or_else(|| panic!("{name}"));
         assert!(found[from..].starts_with(&whole), "{name}");
         assert!(found.len() - from <= 18, "{name}: each frame comes once");
+        assert_eq!(incoming.counters().dropped_incomplete, 0, "{name}");
     }
+}
+
+#[test]
+fn each_frame_that_lost_a_packet_is_counted_once() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    // Frames of three packets of VP8. The second lacks its middle, the fourth its end, the fifth its beginning, and the
+    // session ends within the sixth.
+    for index in (0..16_u16).filter(|index| ![4, 11, 12].contains(index)) {
+        let (frame, piece) = (index / 3, index % 3);
+        let payload: &[u8] = match (frame, piece) {
+            (0, 0) => &[0x10, 0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 64, 0, 9],
+            (_, 0) => &[0x10, 0x11, 2, 0, 9],
+            _ => &[0, 1, 2],
+        };
+        let timestamp = u32::from(frame) * 3000;
+        let header = Header { mid: "v", ssrc: 10, payload_type: 96, sequence: index, timestamp, transport: index };
+        let mut bytes = packet(header, payload);
+        bytes[1] = 96 | u8::from(piece == 2) << 7;
+        incoming.handle_rtp(&bytes, began);
+    }
+    incoming.handle_timeout(began + Duration::from_secs(1));
+    let counted = |incoming: &Incoming| {
+        let counters = incoming.counters();
+        (counters.frames, counters.lost, counters.dropped_incomplete, counters.dropped_waiting)
+    };
+    assert_eq!(counted(&incoming), (1, 3, 3, 1), "the third frame is whole, and refers to one that is not");
+    incoming.end(began + Duration::from_secs(1));
+    assert_eq!(counted(&incoming), (1, 3, 4, 1));
+}
+
+#[test]
+fn what_waits_for_a_packet_when_the_session_ends_is_published_or_counted() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for (index, keyframe) in [(0, true), (2, false), (3, true)] {
+        incoming.handle_rtp(&sized(10, index, (64, 64), keyframe), began);
+    }
+    assert_eq!(widths(&mut incoming), [64]);
+    incoming.end(began);
+    assert_eq!(widths(&mut incoming), [64]);
+    let counters = incoming.counters();
+    assert_eq!((counters.lost, counters.dropped_waiting, counters.dropped_incomplete), (1, 1, 0));
 }
 
 #[test]
