@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Codec, LeftOut, MediaKind, WallTime};
+use onmic_media::{Codec, LeftOut, MediaKind};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
 use super::loss::Losses;
@@ -19,6 +19,7 @@ use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::{IncomingCounters, StreamConfig};
+use crate::rtp::ntp::Ntp;
 use crate::rtp::packet::{Incoming as Packet, Mid};
 use crate::rtp::sequence::Unwrap16;
 
@@ -50,7 +51,7 @@ pub(super) struct Stream {
     /// The time of the goodbye that no packet has followed.
     pub(super) ended: Option<Instant>,
     /// The last sender report: a moment on the publisher's wall clock, and the same on the stream's.
-    pub(super) report: Option<(WallTime, u32)>,
+    pub(super) report: Option<(Ntp, u32)>,
     /// The size of its pictures, 0 before the first and for audio.
     pub(super) pixels: u64,
     /// Whether it has had a keyframe, with which a new stream may take the lead of its section.
