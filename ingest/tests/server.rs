@@ -368,14 +368,39 @@ async fn a_publisher_that_sends_too_much_is_told_and_closed() {
 }
 
 #[tokio::test]
+async fn the_last_picture_in_slices_is_passed_on_when_the_server_ends_the_session() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 1).await;
+    let [begins, goes_on, last] =
+        [[0x26, 1, 0xaf, 1], [0x26, 1, 0x2f, 2], [0x26, 1, 0x2f, 3]].map(|slice| nal::join([&slice[..]]));
+    for (at, rest) in [(40, &goes_on), (80, &last)] {
+        publisher.client.video(at, hevc_frame(&begins, 0)).video(at, hevc_frame(rest, 0));
+    }
+    publisher.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+    publisher.send().await;
+    publisher.expect("\"_result\" 9").await;
+    let track = server.hub.source(&"demo".parse().unwrap()).unwrap().feed().original(MediaKind::Video).unwrap();
+    assert_eq!(track.newest().unwrap().payload, [&begins[..], &goes_on].concat());
+    server.stop().await;
+    assert_eq!(track.newest().unwrap().payload, [&begins[..], &last].concat());
+}
+
+#[tokio::test]
 async fn a_publisher_of_messages_that_are_nothing_is_told_and_closed() {
     let limits = HubLimits { bitrate: 100_000, ..HubLimits::default() };
-    for (kind, body) in [(message::AUDIO, &b""[..]), (message::ACKNOWLEDGEMENT, b""), (message::VIDEO, b"\x91xxxx0")] {
+    let unknown = [&b"\x91xxxx0"[..], &[0; 600]].concat();
+    for (kind, body, count) in [
+        (message::AUDIO, &b""[..], 3000), // 768 kB with 256 bytes each, and 462 kB are taken.
+        (message::ACKNOWLEDGEMENT, b"", 3000),
+        (message::VIDEO, b"\x91xxxx0", 3000),
+        (message::VIDEO, &unknown[..], 1700), // 1 MB, and 435 kB if each counted 256 bytes.
+    ] {
         let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
         let mut publisher = server.tcp().await;
         publish_hevc(&mut publisher, 1).await;
-        for _ in 0..3000 {
-            publisher.client.message(4, kind, 0, 1, body); // 768 kB with 256 bytes each, and 460 kB are taken.
+        for _ in 0..count {
+            publisher.client.message(4, kind, 0, 1, body.to_vec());
         }
         publisher.send().await;
         publisher.expect_close("far more frames or messages than a stream has").await;

@@ -34,8 +34,11 @@ metric::label_values! {
     MessageTooLarge => "message_too_large",
     /// Timed metadata was left out where it is not carried yet: in a WebRTC session, and in both directions of RTMP.
     DataNotCarried => "data_not_carried",
-    /// A publisher's SEI, or other units that are not a picture, came without one, and were more than are kept for the next.
+    /// A publisher's SEI, or other units that are not a picture, came without one: they were more than are kept for the
+    /// next, or none came.
     UnitsWithoutPicture => "units_without_picture",
+    /// A publisher's frame was whole when its publication had ended: another has the name, or it sent too much.
+    FrameAfterEnd => "frame_after_end",
     /// A publication already has the most tracks that it may have; a frame of a further track is refused.
     TooManyTracks => "too_many_tracks",
 
@@ -216,7 +219,7 @@ metric::label_values! {
     /// A frame has a time before the beginning of an HTTP-FLV file.
     FlvBeforeStart => "flv_before_start",
 
-    /// A frame of a mix's input could not be decoded.
+    /// A frame of a mix's input could not be decoded, or came while its decoder rested from such frames.
     MixCorrupt => "mix_corrupt",
     /// An audio frame came after its time had been mixed without it.
     MixLate => "mix_late",
@@ -241,7 +244,7 @@ metric::label_values! {
     /// A video frame could not be converted to the form of its tile.
     MixUnusable => "mix_unusable",
 
-    /// A frame could not be decoded to derive a track.
+    /// A frame could not be decoded to derive a track, or came while its decoder rested from such frames.
     TranscodeCorrupt => "transcode_corrupt",
     /// A block of 10 ms of the mixer's PCM was given up; the frames that are encoded from it bring the same audio.
     TranscodeEarly => "transcode_early",

@@ -23,9 +23,13 @@ use crate::track::Track;
 /// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The frames per second whose overhead ([`Frame::OVERHEAD`]) is not counted towards the bitrate: those of one publisher's video,
-/// audio and renditions. So a stream may have its whole bitrate, and 400 frames a second of one byte cost nothing else.
-const FRAMES_FREE: f64 = 400.0;
+/// The overheads ([`Frame::OVERHEAD`]) of a second that are not counted towards the bitrate: those of one publisher's video, audio
+/// and renditions. A frame of one byte in a message of its own has two, so a stream may have its whole bitrate and 200 of them.
+const OVERHEADS_FREE: f64 = 400.0;
+
+/// What the headers of packets and chunks may have besides, as a part of the bitrate: they have up to 30 bytes of 1200 by RTP, and
+/// 1 of 128 by RTMP.
+const HEADERS: f64 = 1.0 / 32.0;
 
 /// How much of its bitrate a publisher may send at once, in seconds: a group that was held back, the start of a file.
 const BURST: f64 = 4.0;
@@ -92,8 +96,8 @@ pub struct Publication {
     is_complete: bool,
     advisor: Box<Advisor>,
     bitrate: u64,
-    /// The bytes that it may send now, each frame and message with its overhead. All that is kept of a stream (rings, parts, segments, windows) is a time times its
-    /// bitrate, so this bounds it for all of them.
+    /// The bytes that it may send now, and the overhead of each frame. All that is kept of a stream (rings, parts, segments, windows)
+    /// is a time times its bitrate, so this bounds it for all of them.
     bytes: Bucket,
 }
 
@@ -118,7 +122,7 @@ impl Publication {
     }
 
     fn bucket(bitrate: u64, now: Instant) -> Bucket {
-        let each_second = bitrate as f64 / 8.0 + FRAMES_FREE * Frame::OVERHEAD as f64;
+        let each_second = bitrate as f64 / 8.0 * (1.0 + HEADERS) + OVERHEADS_FREE * Frame::OVERHEAD as f64;
         Bucket::new(each_second, each_second * BURST, now)
     }
 
@@ -141,12 +145,14 @@ impl Publication {
     /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
     /// and counted, and so is a message of timed metadata that is too large.
     ///
-    /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's.
+    /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's. The bytes of the frame
+    /// were charged where they came in ([`Publication::received`]). Here it costs what keeping it takes besides.
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
+            DropReason::FrameAfterEnd.count(1);
             return Err(TakenOver.into());
         }
-        self.take(arrival.payload.len() + Frame::OVERHEAD, now)?;
+        self.take(Frame::OVERHEAD, now)?;
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
@@ -163,9 +169,15 @@ impl Publication {
         Ok(())
     }
 
-    /// Charges messages that brought no frame. Each costs what a frame without payload does.
-    pub fn charge(&mut self, messages: u64, now: Instant) -> Result<(), Ended> {
-        if messages == 0 { Ok(()) } else { self.take(messages as usize * Frame::OVERHEAD, now) }
+    /// Charges `bytes` of the publisher, as they were on the wire, in this number of messages or packets. Each of them costs
+    /// [`Frame::OVERHEAD`] at least, because it takes time. A session calls this once for all that comes, where it comes in, and
+    /// whatever becomes of it: a frame, a repair, padding, a codec that is not carried.
+    pub fn received(&mut self, bytes: usize, messages: u64, now: Instant) -> Result<(), Ended> {
+        let least = usize::try_from(messages).unwrap_or(usize::MAX).saturating_mul(Frame::OVERHEAD);
+        match bytes.max(least) {
+            0 => Ok(()),
+            cost => self.take(cost, now),
+        }
     }
 
     fn take(&mut self, bytes: usize, now: Instant) -> Result<(), Ended> {
@@ -331,13 +343,13 @@ mod tests {
         let (video, audio) = (video(), audio());
         for frame in 0..60 * 60 {
             let now = start + Duration::from_secs(frame) / 60;
-            let bytes = BITRATE as usize / 8 / 60 - 2 * 160;
+            let bytes = BITRATE as usize / 8 / 60 - 160;
             let dts = Ticks(i64::try_from(frame).unwrap() * 1500);
+            publication.received(bytes + bytes.div_ceil(1170) * 30, 4, now).unwrap();
             publication.push(arrival(&video, dts, bytes), now).unwrap();
-            for half in 0..2 {
-                publication.push(arrival(&audio, Ticks(dts.0 / 90 * 48 + half * 400), 160), now).unwrap();
-            }
-            publication.charge(1, now).unwrap();
+            publication.received(160 + 30, 1, now).unwrap();
+            publication.push(arrival(&audio, Ticks(dts.0 / 90 * 48), 160), now).unwrap();
+            publication.received(0, 1, now).unwrap();
         }
     }
 
@@ -346,18 +358,23 @@ mod tests {
         let now = Instant::now();
         let mut publication = publication(now);
         let audio = audio();
-        let pushed =
-            (0..1_000_000).find(|frame| publication.push(arrival(&audio, Ticks(frame * 960), 1), now).is_err());
+        let mut push = |frame: i64| publication.push(arrival(&audio, Ticks(frame * 960), 1), now);
+        let pushed = (0..1_000_000).find(|frame| push(*frame).is_err());
         let pushed = usize::try_from(pushed.unwrap()).unwrap();
         assert!(pushed * Frame::OVERHEAD < 6 * BITRATE as usize / 8, "{pushed}");
     }
 
     #[test]
-    fn messages_that_bring_no_frame_are_charged() {
+    fn what_brings_no_frame_is_charged_by_its_bytes_and_by_its_number() {
         let now = Instant::now();
-        let mut publication = publication(now);
-        assert_eq!(publication.charge(0, now), Ok(()));
-        assert!((0..10_000).any(|_| publication.charge(1, now) == Err(Ended::TooMuch(BITRATE))));
-        assert_eq!(publication.charge(1, now + Duration::from_secs(1)), Ok(()));
+        for (bytes, messages) in [(0, 1), (1200, 1), (1 << 20, 1), (0, 1000)] {
+            let mut publication = publication(now);
+            assert_eq!(publication.received(0, 0, now), Ok(()));
+            let taken = (0..10_000).take_while(|_| publication.received(bytes, messages, now).is_ok()).count();
+            // Four seconds of 2 Mbit/s, of 400 overheads, and of headers.
+            let cost = taken * bytes.max(usize::try_from(messages).unwrap() * Frame::OVERHEAD);
+            assert!((400_000..=1_450_000).contains(&cost), "{bytes} bytes in {messages}: {cost}");
+            assert_eq!(publication.received(1, 1, now + Duration::from_secs(1)), Ok(()));
+        }
     }
 }

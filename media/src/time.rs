@@ -97,7 +97,6 @@ impl Neg for Ticks {
 }
 
 /// Is a moment on the node's line, in microseconds since the Unix epoch as the system clock told it when the node started.
-/// The same type holds moments of a publisher's wall clock, which are compared with each other alone.
 ///
 /// It has no text and no NTP timestamp, because only a [`Date`](crate::calendar::Date) is stated to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +121,7 @@ impl WallTime {
         i64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(i64::MAX)
     }
 
-    /// Converts a 64-bit NTP timestamp, which a publisher states. Times before 1970 become the epoch.
+    /// Converts a 64-bit NTP timestamp of a date. Times before 1970 become the epoch. What a publisher states need not be one.
     pub const fn from_ntp(ntp: u64) -> Self {
         let seconds = (ntp >> 32).saturating_sub(NTP_UNIX_OFFSET_SECS);
         Self(seconds * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32))

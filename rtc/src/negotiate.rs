@@ -256,6 +256,16 @@ pub(crate) fn refused(offer: &Offer) -> Vec<(MediaKind, String)> {
     [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(refused).collect()
 }
 
+/// Returns the kinds of which an offer to publish has several sections that this server could take. [`receive`] takes the first.
+pub(crate) fn several(offer: &Offer) -> Vec<MediaKind> {
+    let several = |kind: &MediaKind| {
+        let wanted = from_publisher(*kind);
+        let sections = offer.sections(section_kind(*kind), Flow::Receive);
+        sections.filter(|section| offer.choose_in(*section, &wanted).is_some()).nth(1).is_some()
+    };
+    [MediaKind::Video, MediaKind::Audio].into_iter().filter(several).collect()
+}
+
 /// Names a payload type with the parameters for which this server may refuse it. The text is the peer's, so it is cut,
 /// and has printable characters alone.
 fn form_of(codec: &OfferedCodec) -> String {
@@ -580,6 +590,24 @@ mod tests {
         assert_eq!(refused_of(Direction::RecvOnly, "H264/90000", "VP9/1"), [], "no media comes in it");
         let long = sending("H264/90000", &format!("{}\u{7}/90000", "x".repeat(999)));
         assert!(long[0].1.len() <= FORM_CHARS && long[0].1.is_ascii(), "{long:?}");
+    }
+
+    #[test]
+    fn a_further_section_of_a_kind_is_noticed_if_it_could_be_taken() {
+        use sdp::MediaKind::{Audio, Other, Video};
+        let several_of = |kinds: &[sdp::MediaKind], direction, from: &str, to: &str| {
+            let fingerprint = Identity::generate().unwrap().fingerprint();
+            let text = offer_of(kinds, direction, &Credentials::generate(), fingerprint);
+            several(&Offer::parse(&text.replacen(from, to, 1)).unwrap())
+        };
+        let sending = |kinds: &[sdp::MediaKind]| several_of(kinds, Direction::SendOnly, "", "");
+        assert_eq!(sending(&[Video, Audio, Other]), []);
+        assert_eq!(sending(&[Video, Audio, Video, Video]), [MediaKind::Video]);
+        assert_eq!(sending(&[Video, Audio, Audio, Video]), [MediaKind::Video, MediaKind::Audio]);
+        let two = [Video, Video];
+        assert_eq!(several_of(&two, Direction::RecvOnly, "", ""), [], "no media comes in them");
+        assert_eq!(several_of(&two, Direction::SendOnly, "a=sendonly", "a=recvonly"), []);
+        assert_eq!(several_of(&two, Direction::SendOnly, "H264/90000", "MPEG4/90000"), [], "one could not be taken");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct PublishPlan {
     receiving: Vec<Receiving>,
     /// The kinds that the answer refuses, with the forms in which they were offered.
     refused: Vec<(MediaKind, String)>,
+    /// The kinds of which the answer refuses further sections.
+    several: Vec<MediaKind>,
 }
 
 /// The place of a session that has not begun. Dropping it frees the place.
@@ -127,8 +129,8 @@ impl Rtc {
     pub fn plan_publish(&self, offer: &str) -> Result<PublishPlan, OfferRefused> {
         let offer = parse(offer)?;
         let receiving = negotiate::receive(&offer).map_err(refusal)?;
-        let refused = negotiate::refused(&offer);
-        Ok(PublishPlan { offer, receiving, refused })
+        let (refused, several) = (negotiate::refused(&offer), negotiate::several(&offer));
+        Ok(PublishPlan { offer, receiving, refused, several })
     }
 
     /// Checks that an offer to watch can be read, before anything is made for it.
@@ -159,12 +161,13 @@ impl Rtc {
         plan: PublishPlan,
         mut publication: Publication,
     ) -> Result<Answer, OfferRefused> {
-        let PublishPlan { offer, receiving, refused } = plan;
+        let PublishPlan { offer, receiving, refused, several } = plan;
         publication.expect(receiving.iter().map(|receiving| receiving.key));
         let now = Instant::now();
         for (kind, forms) in refused {
             publication.left_out(kind, LeftOut::OfferRefused(forms), now);
         }
+        several.into_iter().for_each(|kind| publication.left_out(kind, LeftOut::OtherSection, now));
         advise(&mut publication, now);
         let accepts: Vec<_> = receiving.iter().map(Receiving::accept).collect();
         let mid = receiving.first().map(|receiving| receiving.mid.clone()).unwrap_or_default();

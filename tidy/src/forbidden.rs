@@ -21,6 +21,7 @@ const PURE: [&str; 28] = [
     "ingest/src/rtmp/message.rs",
     "ingest/src/rtmp/publisher.rs",
     "mixer/src/codec/live.rs",
+    "mixer/src/codec/rest.rs",
     "mixer/src/scene/",
     "mixer/src/derive/video.rs",
     "mixer/src/derive/rung.rs",

@@ -156,9 +156,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     pub(super) async fn run(mut self) {
         let ended = self.converse().await;
-        if matches!(ended, Ok(End::PeerLeft)) {
-            self.finish_publishing(Instant::now());
-        }
+        self.finish_publishing(Instant::now());
         drop(std::mem::replace(&mut self.role, Role::Idle)); // The name is free from here on.
         if !matches!(ended, Ok(End::PeerLeft) | Err(Error::Io(_) | Error::WriteTimeout(_))) {
             self.say_goodbye().await;
@@ -216,19 +214,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         heard
     }
 
-    /// Acts on the next messages, and charges a publisher for those that bring no frame; frames are charged where they go.
+    /// Acts on the next messages. A publisher is charged for all of them, whatever they bring.
     fn hear_some(&mut self, input: &mut &[u8], now: Instant) -> Result<(), Error> {
-        let before = self.link.tally.frames(Direction::In);
+        let before = input.len();
         self.link.session.handle_bytes(now, input);
         let messages = self.link.session.take_messages();
-        self.apply_events(now)?;
-        let frames = self.link.tally.frames(Direction::In) - before;
         if let Role::Publishing(publishing) = &mut self.role
-            && let Err(ended) = publishing.publication.charge(messages.saturating_sub(frames), now)
+            && let Err(ended) = publishing.publication.received(before - input.len(), messages, now)
         {
             return Err(self.end_publishing(ended));
         }
-        Ok(())
+        self.apply_events(now)
     }
 
     fn apply_events(&mut self, now: Instant) -> Result<(), Error> {
@@ -364,7 +360,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         match link.shared.hub.publish(&key.name, admission.by(Protocol::Rtmp), now) {
             Ok(publication) => {
                 tracing::info!(source = %key.name, peer = %link.peer, agent = link.agent, "publishing by RTMP");
-                let publisher = Publisher::default();
+                let publisher = Publisher::new(link.shared.limits.message_bytes);
                 self.role = Role::Publishing(Box::new(Publishing { publication, publisher }));
                 link.permit = permit;
                 self.pass.keep();
@@ -412,7 +408,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         Ok(())
     }
 
-    /// Passes the picture on that waits for the next one.
+    /// Passes the picture on that waits for the next one. The publication counts it if it takes no more.
     fn finish_publishing(&mut self, now: Instant) {
         if let Role::Publishing(publishing) = &mut self.role
             && let Some(last) = publishing.publisher.finish()

@@ -12,6 +12,7 @@ use onmic_media::codec::{InBand, aac, opus};
 use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
 use onmic_media::{Arrival, ClockRate, Codec, DropReason, LeftOut, MediaKind, Parameters, Rendition, Ticks};
 
+use super::limits::RtmpLimits;
 use super::slices::Slices;
 
 /// Audio whose timestamps are off the sample grid by more than this on average is moved: there is a gap, or the clock
@@ -70,7 +71,7 @@ pub enum Taken {
 }
 
 /// Turns the tags of one publisher into arrivals.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Publisher {
     tags: flv::Reader,
     clock: WrappingClock,
@@ -131,7 +132,27 @@ impl SampleGrid {
     }
 }
 
+impl Default for Publisher {
+    fn default() -> Self {
+        Self::new(RtmpLimits::default().message_bytes)
+    }
+}
+
 impl Publisher {
+    /// Begins with no track. A picture that comes in several tags has at most `picture_bytes`.
+    pub fn new(picture_bytes: usize) -> Self {
+        Self {
+            tags: flv::Reader::default(),
+            clock: WrappingClock::default(),
+            video: None,
+            slices: Slices::new(picture_bytes),
+            audio: None,
+            rest: Bytes::new(),
+            last_millis: 0,
+            other_tracks: 0,
+        }
+    }
+
     /// Takes the next tag body. Afterwards [`Publisher::more`] may have further frames of it.
     pub fn take(&mut self, kind: MediaKind, timestamp: u32, body: Bytes) -> Result<Taken, Dropped> {
         let millis = self.clock.unwrap(kind, timestamp);
@@ -309,8 +330,10 @@ fn dropped(error: FlvError) -> Dropped {
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use onmic_media::codec::{h265, nal};
+
     use super::*;
-    use onmic_media::codec::nal;
 
     const H264: &[u8] = include_bytes!("../../../media/tests/fixtures/h264_baseline.h264");
     const H265: &[u8] = include_bytes!("../../../media/tests/fixtures/h265_main.hevc");
@@ -487,6 +510,32 @@ mod tests {
     }
 
     #[test]
+    fn units_that_wait_for_a_picture_are_counted_when_another_configuration_or_the_end_comes() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let mut publisher = Publisher::default();
+            frame(publisher.take(
+                MediaKind::Video,
+                0,
+                [&b"\x17\x01\0\0\0"[..], &nal::from_annex_b(H264)].concat().into(),
+            ));
+            let sei = Bytes::from([&b"\x27\x01\0\0\0"[..], &nal::join([&[6, 5, 0x80][..]])].concat());
+            for _ in 0..2 {
+                assert!(matches!(publisher.take(MediaKind::Video, 40, sei.clone()), Ok(Taken::Configuration)));
+            }
+            let other = h265::Parameters::from_access_unit(&nal::from_annex_b(H265)).map(Parameters::H265).unwrap();
+            let header = flv::write_video_config(&other);
+            assert!(matches!(publisher.take(MediaKind::Video, 80, header), Ok(Taken::Configuration)));
+            let counted = recorder.handle().render();
+            assert!(counted.contains("onmic_drops_total{reason=\"units_without_picture\"} 2"), "{counted}");
+            let sei = Bytes::from([&b"\x91hvc1\0\0\0"[..], &nal::join([&[0x4e, 1, 5, 0x80][..]])].concat());
+            assert!(matches!(publisher.take(MediaKind::Video, 80, sei), Ok(Taken::Configuration)));
+        });
+        let counted = recorder.handle().render();
+        assert!(counted.contains("onmic_drops_total{reason=\"units_without_picture\"} 3"), "{counted}");
+    }
+
+    #[test]
     fn the_last_picture_of_a_sequence_whose_slices_came_one_by_one_is_not_kept_back() {
         let whole = nal::from_annex_b(H264);
         let tag = |payload: &[u8]| Bytes::from([&b"\x17\x01\0\0\0"[..], payload].concat());
@@ -498,6 +547,20 @@ mod tests {
         let last = frame(publisher.take(MediaKind::Video, 40, Bytes::from_static(b"\x17\x02\0\0\0")));
         assert_eq!((last.dts.0, last.payload), (3600, Bytes::from([&begins[..], &goes_on].concat())));
         assert!(matches!(publisher.take(MediaKind::Video, 40, Bytes::from_static(b"\x17\x02\0\0\0")), Ok(Taken::End)));
+    }
+
+    #[test]
+    fn a_picture_in_several_tags_is_no_larger_than_a_message_may_be() {
+        let whole = nal::from_annex_b(H264);
+        let tag = |payload: &[u8]| Bytes::from([&b"\x17\x01\0\0\0"[..], payload].concat());
+        let [begins, goes_on] = [[0x65, 0x88, 1], [0x65, 0x42, 2]].map(|slice| nal::join([&slice[..]]));
+        let mut publisher = Publisher::new(whole.len());
+        frame(publisher.take(MediaKind::Video, 0, tag(&whole)));
+        frame(publisher.take(MediaKind::Video, 40, tag(&begins)));
+        let mut more = || publisher.take(MediaKind::Video, 40, tag(&goes_on));
+        let taken = (0..whole.len()).take_while(|_| more().is_ok()).count();
+        assert_eq!(taken, whole.len() / 7 - 1);
+        assert_eq!(more().unwrap_err(), Dropped::Tag(DropReason::FrameTooLarge));
     }
 
     #[test]

@@ -5,19 +5,18 @@
 //! the same time, each picture waits for the tag that begins the next one. Publishers that never do so wait for nothing.
 //!
 //! The picture that shows it has gone on without its other slices. A keyframe goes out once more, whole, because everything after it
-//! refers to it. Holds one picture of at most [`PICTURE_BYTES_MAX`].
+//! refers to it. Holds one picture of at most as many bytes as a message may have.
 //!
 //! [`Codec::continues_picture`]: onmic_media::Codec::continues_picture
 
 use bytes::{Bytes, BytesMut};
 use onmic_media::{Arrival, DropReason};
 
-/// The largest picture that is joined, in bytes: as large as a message may be.
-const PICTURE_BYTES_MAX: usize = 8 << 20;
-
 /// Joins the pictures of one video track.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slices {
+    /// The largest picture that is joined, in bytes.
+    bytes_max: usize,
     /// Whether pictures come in several tags.
     in_pieces: bool,
     last: Option<Picture>,
@@ -44,6 +43,11 @@ impl Picture {
 }
 
 impl Slices {
+    /// Joins pictures of at most `bytes_max`.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, in_pieces: false, last: None }
+    }
+
     /// Takes the slices of the next tag. Returns the picture that is whole now, if any.
     pub(super) fn take(&mut self, tag: Arrival) -> Result<Option<Arrival>, DropReason> {
         let codec = tag.parameters.codec();
@@ -58,7 +62,7 @@ impl Slices {
             if last.has_gone {
                 return Err(DropReason::TagOfPassedPicture);
             }
-            if last.first.payload.len() + last.rest.len() + tag.payload.len() > PICTURE_BYTES_MAX {
+            if last.first.payload.len() + last.rest.len() + tag.payload.len() > self.bytes_max {
                 return Err(DropReason::FrameTooLarge);
             }
             last.rest.extend_from_slice(&tag.payload);
@@ -85,6 +89,7 @@ mod tests {
 
     use super::*;
 
+    const BYTES_MAX: usize = 8 << 20;
     const H264: &[u8] = include_bytes!("../../../media/tests/fixtures/h264_baseline.h264");
     const H265: &[u8] = include_bytes!("../../../media/tests/fixtures/h265_main.hevc");
 
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn pictures_in_one_tag_go_on_at_once_and_untouched() {
         for (parameters, [key, key_more, inter, inter_more]) in codecs() {
-            let mut slices = Slices::default();
+            let mut slices = Slices::new(BYTES_MAX);
             for picture in 0..10 {
                 let units = if picture == 0 { [key, key_more] } else { [inter, inter_more] };
                 let whole = tag(&parameters, picture * 3000, &units);
@@ -134,7 +139,7 @@ mod tests {
         for (parameters, [key, key_more, inter, inter_more]) in codecs() {
             let one = |ticks, slice: &[u8]| tag(&parameters, ticks, &[slice]);
             let whole = |units: &[&[u8]]| nal::join(units.iter().copied());
-            let mut slices = Slices::default();
+            let mut slices = Slices::new(BYTES_MAX);
             let tags = [one(0, key), one(0, key_more), one(0, key_more), one(3000, inter), one(3000, inter_more)];
             let later = [one(6000, inter), one(6000, inter_more), one(9000, key), one(9000, key_more)];
             assert_eq!(
@@ -155,7 +160,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_picture_that_has_gone_on_is_left_out_and_the_next_one_is_whole() {
         for (parameters, [key, key_more, inter, inter_more]) in codecs() {
-            let mut slices = Slices::default();
+            let mut slices = Slices::new(BYTES_MAX);
             let tags = [tag(&parameters, 0, &[key, key_more]), tag(&parameters, 3000, &[inter])];
             assert_eq!(frames(&mut slices, tags).len(), 2);
             for _ in 0..2 {
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn a_picture_whose_first_slice_was_lost_is_not_joined_to_one_of_another_time() {
         for (parameters, [key, _, inter, inter_more]) in codecs() {
-            let mut slices = Slices::default();
+            let mut slices = Slices::new(BYTES_MAX);
             let tags =
                 [(0, key), (3000, inter_more), (6000, inter)].map(|(ticks, slice)| tag(&parameters, ticks, &[slice]));
             assert_eq!(frames(&mut slices, tags).len(), 3);
@@ -182,10 +187,10 @@ mod tests {
     fn a_picture_that_grows_without_end_is_bounded() {
         let [(parameters, [key, key_more, ..]), _] = codecs();
         let more = [key_more, &vec![1; 1 << 20]].concat();
-        let mut slices = Slices::default();
+        let mut slices = Slices::new(BYTES_MAX);
         slices.take(tag(&parameters, 0, &[key])).unwrap();
         let refused = (0..20).filter(|_| slices.take(tag(&parameters, 0, &[&more])).is_err()).count();
         assert_eq!(refused, 13);
-        assert!(slices.finish().unwrap().payload.len() <= PICTURE_BYTES_MAX);
+        assert!(slices.finish().unwrap().payload.len() <= BYTES_MAX);
     }
 }

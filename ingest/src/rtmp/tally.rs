@@ -59,11 +59,6 @@ impl Tally {
         self.frame_counts[direction as usize][kind as usize] += 1;
     }
 
-    /// Returns how many frames of all kinds were counted.
-    pub(super) fn frames(&self, direction: Direction) -> u64 {
-        self.frame_counts[direction as usize].iter().sum()
-    }
-
     pub(super) fn bytes(&mut self, direction: Direction, bytes: usize) {
         self.bytes[direction as usize].increment(bytes as u64);
         self.byte_counts[direction as usize] += bytes as u64;

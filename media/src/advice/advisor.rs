@@ -23,6 +23,8 @@ pub enum LeftOut {
     OfferRefused(String),
     /// It is of another track than the first of its kind.
     OtherTrack,
+    /// The offer has several sections of the kind, and the answer refused all but the first.
+    OtherSection,
 }
 
 /// How long something that should come may be late: twice what viewers wait for a second track (1 s).
@@ -60,6 +62,8 @@ struct Watched {
     refused: Option<String>,
     /// When a tag of another track was left out last.
     others: Option<Instant>,
+    /// The answer refused further sections of the offer.
+    refused_others: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ impl Advisor {
             LeftOut::NoKeyframe => watched.lack(Lack::Keyframe, now),
             LeftOut::OfferRefused(forms) => watched.refused.replace(forms).is_none(),
             LeftOut::OtherTrack => watched.others.replace(now).is_none(),
+            LeftOut::OtherSection => !std::mem::replace(&mut watched.refused_others, true),
             // The first codec is named, so that a stream of different ones is not told again and again.
             LeftOut::UnsupportedCodec(codec) => match &mut watched.unsupported {
                 Some((_, last)) => {
@@ -179,7 +184,7 @@ impl Watched {
         // Whatever else is known of the kind says more than that it does not come.
         let silent = !self.came && self.lacks.is_none() && unsupported.is_none() && refused.is_none();
         let silent = self.announced.filter(|since| silent && is_due(*since)).map(|_| Advice::NoFrames(kind));
-        let others = self.others.map(|_| Advice::OtherTracks(kind));
+        let others = (self.others.is_some() || self.refused_others).then_some(Advice::OtherTracks(kind));
         [lacks, silent, unsupported, refused, others].into_iter().flatten()
     }
 }
@@ -250,6 +255,16 @@ mod tests {
         assert_eq!(watch.after(3600), None, "it still stands");
         watch.advisor.passed_on(MediaKind::Video);
         assert_eq!(watch.codes(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn further_sections_of_an_offer_are_told_of_at_once_and_for_as_long_as_the_session_lasts() {
+        let mut watch = Watch::new();
+        watch.left_out(MediaKind::Video, LeftOut::OtherSection);
+        assert_eq!(watch.codes(), Some(vec!["other_tracks"]));
+        watch.advisor.passed_on(MediaKind::Video);
+        assert_eq!(watch.after(3600), None, "it still stands");
+        assert_eq!(watch.left_out(MediaKind::Video, LeftOut::OtherTrack).after(0), None, "it is the same advice");
     }
 
     #[test]

@@ -28,8 +28,9 @@ pub struct InBand {
     parameters: Option<Arc<Parameters>>,
     /// VPS, SPS and PPS that came without the others.
     pending: [Vec<Bytes>; KINDS],
-    /// Units that came without a picture, in canonical form.
+    /// Units that came without a picture, in canonical form, and in how many payloads they came.
     before_picture: BytesMut,
+    payloads_before: u64,
 }
 
 /// States what a NAL unit is to the canonical form.
@@ -51,7 +52,7 @@ impl InBand {
     pub fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
         let opus = || (codec == Codec::Opus).then(|| Arc::new(Parameters::Opus(opus::Parameters::new(2))));
         let parameters = known.filter(|known| known.codec() == codec).or_else(opus);
-        Self { codec, parameters, pending: Default::default(), before_picture: BytesMut::new() }
+        Self { codec, parameters, pending: Default::default(), before_picture: BytesMut::new(), payloads_before: 0 }
     }
 
     /// Returns the codec of the stream.
@@ -123,12 +124,14 @@ impl InBand {
             if self.before_picture.is_empty() {
                 return payload;
             }
+            self.payloads_before = 0;
             let mut whole = std::mem::take(&mut self.before_picture);
             whole.extend_from_slice(&payload);
             return whole.freeze();
         }
         if may_wait && self.before_picture.len() + payload.len() <= PENDING_BYTES_MAX {
             self.before_picture.extend_from_slice(&payload);
+            self.payloads_before += u64::from(!payload.is_empty());
         } else {
             DropReason::UnitsWithoutPicture.count(1);
         }
@@ -202,6 +205,13 @@ impl InBand {
         {
             self.parameters = Some(Arc::new(found));
         }
+    }
+}
+
+impl Drop for InBand {
+    /// Counts the units whose picture does not come: the stream ends, or another configuration takes its place.
+    fn drop(&mut self) {
+        DropReason::UnitsWithoutPicture.count(self.payloads_before);
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Lane {
     pub(super) track: Option<Arc<Track>>,
     pub(super) last: Option<Last>,
     /// The most by which decoding ran ahead of presentation at a keyframe. It is kept over splices, so that decoding
-    /// times go on evenly: a keyframe is preceded by all frames that are shown before it.
+    /// times go on evenly: a keyframe is preceded by all frames that are shown before it. As a time, and not a number of frames, it holds
+    /// for takes of any frame rate.
     reorder: Ticks,
     /// The state while the lane goes over from the take before to the one that is on.
     pub(super) crossing: Option<Crossing>,
@@ -49,7 +50,7 @@ pub(super) struct Last {
     /// The latest presentation time, and the wall clock at it.
     pub(super) pts_micros: i64,
     pub(super) wall: WallTime,
-    /// The time between the last two presentations: the length of an audio packet.
+    /// The time between the last two presentations of one take: the length of an audio packet.
     step_micros: i64,
 }
 
@@ -124,6 +125,13 @@ impl Lane {
                 return;
             }
             self.joins = false;
+            // From the frame of the take before to this one may be a hole.
+            let step_before = self.last.map(|last| last.step_micros);
+            self.append(frame, take, feed);
+            if let Some((last, step_micros)) = self.last.as_mut().zip(step_before) {
+                last.step_micros = step_micros;
+            }
+            return;
         }
         self.append(frame, take, feed);
     }

@@ -98,6 +98,22 @@ fn a_take_begins_with_a_keyframe_on_the_same_track_and_audio_is_cut_there() {
 }
 
 #[test]
+fn the_hole_before_a_take_does_not_count_as_the_length_of_its_first_frame() {
+    let program = program_without_frames();
+    let a = Feeder::new(&program, TimelineId::unique(), 0);
+    (0..3).for_each(|n| assert_eq!(a.picture(n * 40, n == 0, b"a"), Offered::Taken));
+    let b = Feeder::new(&program, TimelineId::unique(), 0);
+    b.picture(1080, true, b"b");
+    let c = Feeder::new(&program, TimelineId::unique(), 0);
+    c.picture(1200, true, b"c");
+    for at in [1120, 1160] {
+        b.picture(at, false, b"b");
+    }
+    c.picture(1240, false, b"c");
+    assert_eq!(text(&program, MediaKind::Video), "b1080 b1120 b1160 c1200 c1240", "the ring keeps two groups");
+}
+
+#[test]
 fn a_late_mix_keyframe_does_not_begin_the_take() {
     let program = program_without_frames();
     let timeline = TimelineId::unique();

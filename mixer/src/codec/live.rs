@@ -7,6 +7,8 @@
 //! reached the present. To use the old frames too would cost two to three times the CPU and reach the present two to
 //! three times later; with 1080p on a busy machine it would never reach it. Nothing queues here.
 //!
+//! A stream of which no frame can be decoded is left alone for a while ([`Rest`]).
+//!
 //! This module starts no thread and reads no clock. How far a frame is behind is an argument ([`Lag`]), and so is the
 //! frame's arrival.
 
@@ -19,6 +21,7 @@ use onmic_media::{Frame, Join, Parameters, Reader, Track};
 
 use super::RawVideo;
 use super::decode::VideoDecoder;
+use super::rest::Rest;
 use crate::error::Error;
 
 /// The most frames that are remembered until their raw frame comes out. Decoders of H.264 and H.265 hold back 16 frames
@@ -107,7 +110,7 @@ pub(crate) struct DecodedFrame {
 /// Counts frames that were not given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
-    /// They could not be decoded.
+    /// They could not be decoded, or came while the decoder rested from such frames.
     pub(crate) corrupt: u64,
     /// They came while the decoder waited for a keyframe.
     pub(crate) no_keyframe: u64,
@@ -133,6 +136,7 @@ pub(crate) struct LiveDecoder {
     /// The presentation time of the last raw frame that was given out.
     given: Option<Ticks>,
     needs_keyframe: bool,
+    rest: Rest,
     /// The frames in the decoder, with the ordinals that they were sent with.
     sent: VecDeque<(i64, FrameInfo)>,
     ordinal: i64,
@@ -155,6 +159,7 @@ impl LiveDecoder {
             shows_the_way: false,
             given: None,
             needs_keyframe: true,
+            rest: Rest::default(),
             sent: VecDeque::new(),
             ordinal: 0,
             catching_up: None,
@@ -207,6 +212,10 @@ impl LiveDecoder {
     /// counted, and so are the frames after it until the next keyframe.
     pub(crate) fn take(&mut self, frame: &Frame, lag: Lag, out: &mut Vec<DecodedFrame>) {
         self.arrived = Some(frame.arrived);
+        if self.rest.is_on(frame) {
+            self.losses.corrupt += 1;
+            return;
+        }
         self.follow_parameters(frame, out);
         if self.needs_keyframe && !frame.keyframe && frame.recovery_frames().is_none() {
             self.losses.no_keyframe += 1;
@@ -277,6 +286,7 @@ impl LiveDecoder {
         self.losses.corrupt += 1;
         self.restart();
         (self.wants_keyframe, self.asked) = (true, self.arrived);
+        self.arrived.into_iter().for_each(|arrived| self.rest.failed(arrived));
     }
 
     /// Ends the stream inside if it has other parameters than `frame`.
@@ -328,7 +338,10 @@ impl LiveDecoder {
     fn receive(&mut self, out: &mut Vec<DecodedFrame>) {
         while let Some((decoder, _)) = &mut self.decoder {
             let picture = match decoder.receive() {
-                Ok(Some(picture)) => picture,
+                Ok(Some(picture)) => {
+                    self.rest.decoded();
+                    picture
+                }
                 Ok(None) => return,
                 Err(error) => return self.broken(&error),
             };
@@ -454,6 +467,27 @@ mod tests {
         decoder.take(&camera.frame(true), PRESENT, &mut out);
         assert_eq!(numbers(&mut out), [0, 1, 2, 30]);
         assert_eq!(decoder.take_losses(), Losses { corrupt: 1, no_keyframe: 26, overload: 0 });
+    }
+
+    #[test]
+    fn a_stream_of_which_no_frame_can_be_decoded_is_tried_now_and_then_and_goes_on_when_it_is_whole() {
+        let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX), Vec::new());
+        let mut camera = Camera::new(64);
+        let good = camera.frame(true);
+        let at = |number: u64| good.arrived + Duration::from_micros(33_333) * number as u32;
+        let mut asked = 0;
+        for number in 0..600 {
+            let broken = Frame { payload: Bytes::new(), arrived: at(number), ..good.clone() };
+            decoder.take(&broken, PRESENT, &mut out);
+            asked += u64::from(decoder.take_keyframe_wanted());
+        }
+        // Eight frames, and one after 0.5, 1, 2, 4 and 8 s.
+        assert_eq!((decoder.frames_sent_for_test(), asked), (13, 13));
+        assert_eq!(decoder.take_losses(), Losses { corrupt: 600, ..Losses::default() });
+        decoder.take(&Frame { arrived: at(900), ..good.clone() }, PRESENT, &mut out);
+        assert_eq!(numbers(&mut out), [0]);
+        decoder.take(&camera.frame(false), PRESENT, &mut out);
+        assert_eq!((numbers(&mut out), decoder.take_losses()), (vec![1], Losses::default()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod ffi;
 pub mod library;
 pub(crate) mod live;
 pub mod picture;
+pub(crate) mod rest;
 pub(crate) mod samples;
 mod scaler;
 #[cfg(test)]

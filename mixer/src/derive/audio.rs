@@ -17,6 +17,7 @@ use onmic_media::{DropReason, Frame, Parameters, Pcm, WallTime};
 use super::placement::{CORRECTION_DISTANCE, Place, Placement};
 use crate::codec::decode::AudioDecoder;
 use crate::codec::encode::{AudioEncoder, AudioPacket, AudioSettings, SAMPLE_RATE};
+use crate::codec::rest::Rest;
 use crate::codec::samples::interleave;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
@@ -32,6 +33,7 @@ pub(crate) struct AudioLine {
     parameters: Arc<Parameters>,
     clock_rate: ClockRate,
     decoder: AudioDecoder,
+    rest: Rest,
     resampler: Option<Resampler>,
     encoder: AudioEncoder,
     placement: Placement,
@@ -73,6 +75,7 @@ impl AudioLine {
         let channels = u16::from(parameters.channels().unwrap_or(2));
         Ok(Self {
             decoder: AudioDecoder::open(&parameters)?,
+            rest: Rest::default(),
             encoder: AudioEncoder::open(settings, channels)?,
             parameters,
             clock_rate,
@@ -95,12 +98,17 @@ impl AudioLine {
     /// Takes in one frame and appends the packets that it completes to `out`. A frame that cannot be decoded is counted
     /// and left out. The hole is filled like any other. An error comes from the encoder and is final.
     pub(crate) fn take(&mut self, frame: &Frame, out: &mut Vec<Frame>) -> Result<(), Error> {
+        if self.rest.is_on(frame) {
+            DropReason::TranscodeCorrupt.count(1);
+            return Ok(());
+        }
         if !Arc::ptr_eq(&self.parameters, &frame.parameters) {
             self.change(&frame.parameters);
         }
         let mut pts = frame.pts.rescale(self.clock_rate, ClockRate::OPUS).0;
         if let Err(error) = self.decoder.send(&frame.payload) {
             broken(&error);
+            self.rest.failed(frame.arrived);
             return Ok(());
         }
         loop {
@@ -109,9 +117,11 @@ impl AudioLine {
                 Ok(None) => break,
                 Err(error) => {
                     broken(&error);
+                    self.rest.failed(frame.arrived);
                     break;
                 }
             };
+            self.rest.decoded();
             let length = samples.samples() as i64 * i64::from(SAMPLE_RATE) / i64::from(samples.rate().max(1));
             match self.place(&samples, pts, length) {
                 // The publisher may send samples of a form that cannot be converted. The next frame may be good again.

@@ -1,7 +1,8 @@
 //! Turns the frames of one track into samples at 48 kHz: it decodes, resamples and stamps them.
 //!
 //! The codec, rate and channels may change with any frame. A frame that cannot be decoded is counted, and the jitter
-//! buffer handles the hole. Mono is copied to both channels.
+//! buffer handles the hole. A track of which no frame can be decoded is left alone for a while ([`Rest`]). Mono is copied to both
+//! channels.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use onmic_media::{DropReason, Frame, Parameters};
 use super::input::Stamp;
 use super::{RATE, micros};
 use crate::codec::decode::AudioDecoder;
+use crate::codec::rest::Rest;
 use crate::codec::{RawAudio, Resampler};
 use crate::error::Error;
 
@@ -19,6 +21,7 @@ use crate::error::Error;
 pub(crate) struct Intake {
     parameters: Option<Arc<Parameters>>,
     decoder: Option<AudioDecoder>,
+    rest: Rest,
     resampler: Option<(Resampler, usize)>,
     interleaved: Vec<f32>,
     left: Vec<f32>,
@@ -34,9 +37,20 @@ impl Intake {
         clock: &NodeClock,
         push: impl FnMut(Stamp, &[f32], &[f32]),
     ) {
-        if let Err(error) = self.decode(frame, rate, clock, push) {
-            tracing::debug!(error = &error as &dyn std::error::Error, "an audio frame could not be decoded for a mix");
+        if self.rest.is_on(frame) {
             DropReason::MixCorrupt.count(1);
+            return;
+        }
+        match self.decode(frame, rate, clock, push) {
+            Ok(()) => self.rest.decoded(),
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "an audio frame could not be decoded for a mix"
+                );
+                DropReason::MixCorrupt.count(1);
+                self.rest.failed(frame.arrived);
+            }
         }
     }
 

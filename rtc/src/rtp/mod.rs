@@ -10,6 +10,7 @@
 
 pub mod feedback;
 pub mod lateness;
+pub mod ntp;
 pub mod outgoing;
 pub mod pace;
 pub mod packet;

@@ -1,6 +1,6 @@
 //! The bytes of RTP packets: parses one that came in, and writes headers with extensions (RFC 3550 5.1, RFC 8285).
 
-use onmic_media::WallTime;
+use super::ntp::Ntp;
 
 /// The longest `mid` that is carried, in bytes: a one-byte extension holds 16.
 pub const MID_MAX: usize = 16;
@@ -79,7 +79,7 @@ pub struct Extensions<'a> {
     /// The packet's number among all packets of the transport.
     pub transport_sequence: Option<u16>,
     /// The time when it was captured, on the sender's clock.
-    pub captured: Option<WallTime>,
+    pub captured: Option<Ntp>,
 }
 
 /// A packet that came in.
@@ -145,7 +145,7 @@ impl<'a> Incoming<'a> {
             } else if id == ids.transport_cc {
                 found.transport_sequence = value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
             } else if id == ids.abs_capture_time {
-                found.captured = value.first_chunk().map(|bytes| WallTime::from_ntp(u64::from_be_bytes(*bytes)));
+                found.captured = value.first_chunk().map(|bytes| Ntp(u64::from_be_bytes(*bytes)));
             }
         }
         found

@@ -181,7 +181,7 @@ impl Core {
             },
             Ok(Input::Rtcp(rtcp)) => {
                 match &mut session.role {
-                    Role::Publisher(publisher) => publisher.handle_rtcp(rtcp, now),
+                    Role::Publisher(publisher) => ended = publisher.handle_rtcp(rtcp, now).err(),
                     Role::Viewer(viewer) => {
                         let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
                         viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
@@ -615,6 +615,9 @@ impl Core {
         let mut session = self.sessions.remove(key);
         while let Some(transmit) = session.peer.poll_transmit() {
             out.send(transmit.to, &transmit.bytes);
+        }
+        if let Role::Publisher(publisher) = &mut session.role {
+            publisher.end(now);
         }
         session.log_end(reason, now);
         self.by_id.remove(&session.id);

@@ -60,15 +60,18 @@ impl Publisher {
         self.incoming.counters()
     }
 
-    /// Takes one RTP packet, and publishes the frames that it completes.
+    /// Takes one RTP packet, and publishes the frames that it completes. The publisher is charged for it, whatever it brings.
     pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), Ended> {
+        self.publication.received(packet.len(), 1, now)?;
         self.incoming.handle_rtp(packet, now);
         self.publish(now)
     }
 
-    /// Takes one RTCP datagram.
-    pub(super) fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
+    /// Takes one RTCP datagram, which is charged in the same way.
+    pub(super) fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) -> Result<(), Ended> {
+        self.publication.received(datagram.len(), 1, now)?;
         self.incoming.handle_rtcp(datagram, now);
+        Ok(())
     }
 
     /// Gives up packets that will not come any more, and publishes the frames that this releases.
@@ -79,6 +82,12 @@ impl Publisher {
             return Err(TakenOver.into());
         }
         self.publish(now)
+    }
+
+    /// Publishes what is whole when the session ends, and counts the rest.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.incoming.end(now);
+        let _ = self.publish(now); // Whoever has the name now, the session is over.
     }
 
     /// Sends the reports and requests that are due, with the viewers' request for a keyframe.
@@ -116,14 +125,19 @@ impl Publisher {
     }
 
     fn publish(&mut self, now: Instant) -> Result<(), Ended> {
+        let mut outcome = Ok(());
         while let Some(arrival) = self.incoming.poll_arrival() {
+            if outcome.is_err() {
+                DropReason::FrameAfterEnd.count(1);
+                continue;
+            }
             self.frames[arrival.parameters.kind() as usize].increment(1);
             self.bytes.increment(arrival.payload.len() as u64);
-            self.publication.push(arrival, now)?;
+            outcome = self.publication.push(arrival, now);
         }
         self.count(now);
         advise(&mut self.publication, now);
-        Ok(())
+        outcome
     }
 
     fn count(&mut self, now: Instant) {
@@ -197,5 +211,36 @@ fn config(receiving: Vec<Receiving>) -> IncomingConfig {
         layers,
         reduced_size: false,
         streams: streams.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use onmic_media::hub::HubLimits;
+    use onmic_media::{Hub, NodeClock, Protocol};
+
+    use super::*;
+
+    #[test]
+    fn packets_that_bring_no_frame_and_reports_are_charged() {
+        let start = Instant::now();
+        let limits = HubLimits { bitrate: 1_000_000, ..HubLimits::default() };
+        let padding = [&[0xa0, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9][..], &[0; 254], &[255]].concat();
+        let report = [&[0x80, 200, 0, 6][..], &[0; 24]].concat();
+        for (packet, is_rtp, least) in [(&padding, true, 267), (&report, false, 256)] {
+            let hub = Hub::new(NodeClock::new(start, SystemTime::UNIX_EPOCH), limits, None);
+            let publication = hub.publish(&"demo".parse().unwrap(), Protocol::Whip, start).unwrap();
+            let mut publisher = Publisher::new(publication, Vec::new(), start);
+            let mut take = |now| match is_rtp {
+                true => publisher.handle_rtp(packet, now),
+                false => publisher.handle_rtcp(packet, now),
+            };
+            let taken = (0..100_000).take_while(|_| take(start).is_ok()).count();
+            // Four seconds: 128 kB and 400 times 256 bytes in each.
+            assert!((4 * 230_000..4 * 233_000).contains(&(taken * least)), "{taken}");
+            assert_eq!(take(start + Duration::from_secs(1)), Ok(()));
+        }
     }
 }

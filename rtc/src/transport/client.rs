@@ -61,7 +61,7 @@ impl Client {
     /// Makes a client that starts its checks at `now`.
     pub fn new(config: ClientConfig, identity: Arc<Identity>, now: Instant) -> Self {
         let waits = config.role == Role::Server;
-        let dtls = waits.then(|| Dtls::new(identity.clone(), Role::Server, config.fingerprint));
+        let dtls = waits.then(|| Dtls::new(identity.clone(), Role::Server, config.fingerprint).with_proved_address());
         Self {
             config,
             identity,
@@ -241,7 +241,7 @@ impl Client {
 
     fn handle_dtls<'d>(&mut self, now: Instant, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         let dtls = self.dtls.as_mut().ok_or(Dropped::AddressNotValidated)?;
-        let outcome = dtls.handle(now, datagram);
+        let outcome = dtls.handle(now, datagram, true);
         self.send_dtls();
         let reason = match outcome? {
             Ok(Event::Nothing) => return Ok(Input::Nothing),

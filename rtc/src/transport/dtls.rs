@@ -10,10 +10,11 @@
 //!   repeated message shows that our last flight was lost, so that flight is sent again. It is also
 //!   sent again when no answer comes. The endpoint's own timer is
 //!   never used, because any handshake record stops it and seven repeats exhaust it.
-//! - A client begins by itself, and the address may be a victim's, because a check can be forged. So its flights are
-//!   repeated after 1, 2, 4 and 8 s (RFC 6347 4.2.4.1) until the address has proved that the peer is there: by its answer
-//!   to a check of ours ([`Dtls::set_proved`]), or to our random (a whole flight of the server's). Only then, and for a
-//!   server, whose first flight answers a hello, the first wait is `FLIGHT_INTERVAL`.
+//! - The address may be a victim's, because a check can be forged, and so can a hello. So flights are repeated after 1, 2,
+//!   4 and 8 s (RFC 6347 4.2.4.1), and for a repeat of the peer's once a second, until the address has proved that the peer is
+//!   there: by its answer to a check of ours, by the cookie that a server sent to it alone ([`Dtls::set_proved`]), or by an answer
+//!   to a client's random (a whole flight of the server's). Only then the first wait is `FLIGHT_INTERVAL`. A server's cookie, which is
+//!   smaller than the hello that it answers, is sent when the hello comes, and never by itself (RFC 6347 3.2.1).
 //! - The endpoint follows the client's order of SRTP profiles. It is therefore configured with GCM alone.
 //!   If that does not match, a fresh endpoint with SHA1_80 gets the same ClientHello.
 //! - The endpoint verifies no certificate. This file compares the fingerprint.
@@ -52,7 +53,8 @@ const QUICK_REPEATS: u32 = 8;
 /// The first wait for an answer from an address that has not proved itself. It doubles up to three times.
 const UNPROVED_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two repeats of our flight that the peer's repeats cause. A flight of
-/// several repeated messages is one question, and two sides that answer each other must not spin.
+/// several repeated messages is one question, and two sides that answer each other must not spin. To an address that has not proved
+/// itself it is [`UNPROVED_INTERVAL`].
 const REPEAT_INTERVAL: Duration = Duration::from_millis(40);
 /// The most records of a handshake that are not plaintext handshake messages. A flight has two.
 const RECORDS_FED: u32 = 256;
@@ -277,8 +279,13 @@ impl Dtls {
         profiles: &[Profile],
     ) -> Result<Self, Error> {
         let config = identity.client_with(profiles)?;
-        let dtls = Self::with(identity, Role::Client, expected, (None, Some(config)));
-        Ok(Self { is_proved: true, ..dtls }) // It has chosen the address itself.
+        Ok(Self::with(identity, Role::Client, expected, (None, Some(config))).with_proved_address())
+    }
+
+    /// Takes the address as proved, because the peer is where this side has chosen to go.
+    #[cfg(any(test, feature = "client"))]
+    pub(super) fn with_proved_address(self) -> Self {
+        Self { is_proved: true, ..self }
     }
 
     /// Notes whether the address that flights go to has proved that the peer is there.
@@ -291,9 +298,20 @@ impl Dtls {
         self.is_proved = is_proved;
     }
 
-    /// Returns whether it is the client of a handshake that has not finished, which sends without having been asked.
-    pub(super) fn is_joining(&self) -> bool {
-        self.role == Role::Client && matches!(self.phase, Phase::Handshaking { .. })
+    /// Returns whether its flights are more than the answer to what came: it is the client of a handshake that has not finished, or
+    /// the server of one whose client has shown the cookie.
+    pub(super) fn is_exposed(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking { .. }) && !self.awaits_cookie()
+    }
+
+    /// Returns whether it is a server that no client has shown a cookie.
+    pub(super) fn awaits_cookie(&self) -> bool {
+        self.role == Role::Server && self.answered == 0 && matches!(self.phase, Phase::Handshaking { .. })
+    }
+
+    /// Returns whether there is a datagram to send.
+    pub(super) fn is_sending(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Sends the ClientHello of a client that has not sent it. Does nothing otherwise.
@@ -332,7 +350,7 @@ impl Dtls {
             repeat_at: None,
             repeats: 0,
             answered: 0,
-            is_proved: role == Role::Server,
+            is_proved: false,
             record_in: 0,
             record_out: 0,
         }
@@ -355,8 +373,13 @@ impl Dtls {
         }
     }
 
-    /// Takes one datagram. `Dropped` means that the session is as before.
-    pub(super) fn handle(&mut self, now: Instant, datagram: &[u8]) -> Result<Result<Event, Failure>, Dropped> {
+    /// Takes one datagram, which a peer sent that `is_proved` to be where it came from. `Dropped` means that the session is as before.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        is_proved: bool,
+    ) -> Result<Result<Event, Failure>, Dropped> {
         let mut event = Event::Nothing;
         let mut understood = false;
         let mut taken = Taken::default();
@@ -376,7 +399,8 @@ impl Dtls {
                 }
             }
         }
-        if taken.repeated && self.flight_sent.is_none_or(|sent| now >= sent + REPEAT_INTERVAL) {
+        let least = if is_proved || self.awaits_cookie() { REPEAT_INTERVAL } else { UNPROVED_INTERVAL };
+        if taken.repeated && self.flight_sent.is_none_or(|sent| now >= sent + least) {
             self.repeat_flight(now);
         }
         if !understood || (taken.refused && matches!(event, Event::Nothing)) {
@@ -589,8 +613,8 @@ impl Dtls {
             return;
         }
         self.answered += u32::from(!self.flight.is_empty());
-        // A server's cookie is in clear, and anybody's for all we know. Its next flight signs our random.
-        self.is_proved |= self.answered >= 2;
+        // To a client, a server's cookie is in clear, and anybody's for all we know. Its next flight signs our random.
+        self.is_proved |= self.role == Role::Client && self.answered >= 2;
         self.flight = flight;
         self.repeats = 0;
         self.send_flight(now);
@@ -613,10 +637,8 @@ impl Dtls {
         } else {
             UNPROVED_INTERVAL * (1 << self.repeats.min(3))
         };
-        self.repeat_at = match self.phase {
-            Phase::Handshaking { .. } if !self.flight.is_empty() => Some(now + wait),
-            _ => None,
-        };
+        let repeats = self.is_exposed() && !self.flight.is_empty();
+        self.repeat_at = repeats.then(|| now + wait);
     }
 }
 

@@ -210,6 +210,11 @@ impl IceLite {
         self.path.ask(to, now);
     }
 
+    /// Notes that the peer has proved that it is at this address.
+    pub fn prove(&mut self, address: SocketAddr) {
+        self.path.prove(address);
+    }
+
     /// Returns whether the peer has proved that it is at this address.
     pub fn is_proven(&self, address: SocketAddr) -> bool {
         self.path.is_proven(address)

@@ -99,7 +99,8 @@ impl Path {
         self.prove(from);
     }
 
-    fn prove(&mut self, address: SocketAddr) {
+    /// Notes that the peer has proved that it is at this address.
+    pub(super) fn prove(&mut self, address: SocketAddr) {
         self.proven.retain(|known| *known != address);
         if self.proven.len() == PROVEN {
             let oldest = usize::from(self.proven.first().copied() == self.media);

@@ -110,9 +110,19 @@ pub struct Peer {
     media: Option<Box<Media>>,
     closed: Option<CloseReason>,
     handshake_deadline: Option<Instant>,
-    /// The address that a client's flights went to last.
+    /// The address that flights went to last.
     joining_at: Option<SocketAddr>,
+    cookie: Cookie,
     transmits: VecDeque<Transmit>,
+}
+
+/// Where the cookie of a DTLS server has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cookie {
+    Nowhere,
+    At(SocketAddr),
+    /// Whoever shows it may have got it at another address.
+    Anywhere,
 }
 
 struct Media {
@@ -140,6 +150,7 @@ impl Peer {
             closed: None,
             handshake_deadline: None,
             joining_at: None,
+            cookie: Cookie::Nowhere,
             transmits: VecDeque::new(),
         }
     }
@@ -309,9 +320,9 @@ impl Peer {
         Ok(Input::Nothing)
     }
 
-    /// Asks the address that a client's flights go to whether the peer is there, because a check may be forged.
+    /// Asks the address that flights go to whether the peer is there, because a check may be forged, and so may a hello.
     fn follow_joining(&mut self, now: Instant) {
-        let Some(to) = self.ice.remote_addr().filter(|_| self.dtls.is_joining()) else { return };
+        let Some(to) = self.ice.remote_addr().filter(|_| self.dtls.is_exposed()) else { return };
         let is_proved = self.ice.is_proven(to);
         if is_proved || self.joining_at != Some(to) {
             self.dtls.set_proved(is_proved, now);
@@ -323,7 +334,11 @@ impl Peer {
     }
 
     fn handle_dtls<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
-        let outcome = self.dtls.handle(now, datagram);
+        let awaited_cookie = self.dtls.awaits_cookie();
+        let outcome = self.dtls.handle(now, datagram, self.ice.is_proven(from));
+        if awaited_cookie {
+            self.follow_cookie(now, from);
+        }
         self.send_dtls(Some(from));
         Ok(match outcome? {
             Ok(Event::Nothing) => Input::Nothing,
@@ -347,6 +362,20 @@ impl Peer {
                 Input::Closed
             }
         })
+    }
+
+    /// Notes that a cookie goes to `from`, or that `from` has shown one: it has proved itself if no other address got it.
+    fn follow_cookie(&mut self, now: Instant, from: SocketAddr) {
+        if !self.dtls.awaits_cookie() {
+            if self.cookie == Cookie::At(from) {
+                self.ice.prove(from);
+            }
+            self.follow_joining(now);
+            self.send_questions(now);
+        } else if self.dtls.is_sending() {
+            let is_first = matches!(self.cookie, Cookie::Nowhere) || self.cookie == Cookie::At(from);
+            self.cookie = if is_first { Cookie::At(from) } else { Cookie::Anywhere };
+        }
     }
 
     fn end(&mut self, now: Instant, reason: CloseReason) {

@@ -6,6 +6,7 @@
 
 pub mod depacketize;
 mod loss;
+mod markers;
 mod reception;
 mod reorder;
 mod section;
@@ -18,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey, WallTime};
+use onmic_media::{Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -28,6 +29,7 @@ use self::stream::{Arrived, Stream};
 use self::timeline::Timeline;
 use self::transport_cc::TransportRecorder;
 use super::feedback::{self, Feedback};
+use super::ntp::Ntp;
 use super::packet::{ExtensionIds, Incoming as Packet, LayerIds, Mid};
 use super::report;
 
@@ -233,7 +235,7 @@ impl Incoming {
                     |section: &Section| section.streams.iter().position(|stream| stream.ssrc == information.ssrc);
                 let found = sections.iter_mut().find_map(|section| Some((known(section)?, section)));
                 let Some((index, section)) = found else { return };
-                let wall = WallTime::from_ntp(information.ntp);
+                let wall = Ntp(information.ntp);
                 if section.is_leader(index) {
                     timeline.sender_report(section.config.key, information.timestamp, wall, now);
                 }
@@ -260,6 +262,17 @@ impl Incoming {
             for index in 0..self.sections[at].streams.len() {
                 let Self { sections, completed, counters, .. } = self;
                 sections[at].streams[index].handle_timeout(now, counters, |arrived| completed.push(arrived));
+                self.deliver((at, index), now);
+            }
+        }
+    }
+
+    /// Takes in that the session has ended. [`Incoming::poll_arrival`] returns the frames that are whole without a further packet.
+    pub fn end(&mut self, now: Instant) {
+        for at in 0..self.sections.len() {
+            for index in 0..self.sections[at].streams.len() {
+                let Self { sections, completed, counters, .. } = self;
+                sections[at].streams[index].end(counters, |arrived| completed.push(arrived));
                 self.deliver((at, index), now);
             }
         }

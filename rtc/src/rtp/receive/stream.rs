@@ -4,21 +4,22 @@
 //! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 //!
-//! A frame of video ends with its marker bit, or with the first packet of another timestamp. Some senders set the bit
-//! on every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1). Invariant: after a packet that
-//! continues a frame whose marker came, the markers of the stream end no frame any more.
+//! A frame of video ends with its marker bit while those of the stream are believed ([`Markers`]), and else with the first packet of
+//! another timestamp.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Codec, LeftOut, MediaKind, WallTime};
+use onmic_media::{Codec, LeftOut, MediaKind};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
 use super::loss::Losses;
+use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::{IncomingCounters, StreamConfig};
+use crate::rtp::ntp::Ntp;
 use crate::rtp::packet::{Incoming as Packet, Mid};
 use crate::rtp::sequence::Unwrap16;
 
@@ -50,7 +51,7 @@ pub(super) struct Stream {
     /// The time of the goodbye that no packet has followed.
     pub(super) ended: Option<Instant>,
     /// The last sender report: a moment on the publisher's wall clock, and the same on the stream's.
-    pub(super) report: Option<(WallTime, u32)>,
+    pub(super) report: Option<(Ntp, u32)>,
     /// The size of its pictures, 0 before the first and for audio.
     pub(super) pixels: u64,
     /// Whether it has had a keyframe, with which a new stream may take the lead of its section.
@@ -66,10 +67,7 @@ pub(super) struct Stream {
     open: Option<u32>,
     /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
-    /// The timestamp of the last frame that a marker ended.
-    marked: Option<u32>,
-    /// Whether markers came before the end of a frame, so that they end none.
-    are_markers_wrong: bool,
+    markers: Markers,
     /// Whether every frame since the last keyframe was whole.
     whole: bool,
     keyframe_wanted: bool,
@@ -99,8 +97,7 @@ impl Stream {
             depacketizer: None,
             open: None,
             discarding: None,
-            marked: None,
-            are_markers_wrong: false,
+            markers: Markers::default(),
             whole: false,
             keyframe_wanted: false,
             picture_loss_sent: None,
@@ -166,7 +163,7 @@ impl Stream {
                 self.reorder.restart(sequence + 1);
                 self.losses.clear();
                 counters.gaps += 1;
-                self.lose(packet.timestamp, packet.payload);
+                self.lose(packet.timestamp, packet.payload, counters);
                 self.advance(
                     (packet.timestamp, packet.marker, packet.payload_type),
                     packet.payload,
@@ -185,16 +182,34 @@ impl Stream {
         mut emit: impl FnMut(Arrived),
     ) {
         while self.reorder.deadline(self.wait()).is_some_and(|deadline| deadline <= now) {
-            counters.lost += self.reorder.skip().unsigned_abs();
-            counters.gaps += 1;
-            if let Some(next) = self.reorder.next() {
-                self.losses.give_up_before(next);
+            if !self.go_on_behind_gap(counters, &mut emit) {
+                return;
             }
-            let Some(first) = self.reorder.take() else { return };
-            self.lose(first.timestamp, &first.payload);
-            self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, &mut emit);
-            self.release(counters, &mut emit);
         }
+    }
+
+    /// Takes in that no packet follows. What waits for missing packets goes on without them, and the last frame as it came, if its
+    /// end can only be told by a next one.
+    pub(super) fn end(&mut self, counters: &mut IncomingCounters, mut emit: impl FnMut(Arrived)) {
+        while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, &mut emit) {}
+        if !self.markers.tell() {
+            self.finish(counters, &mut emit);
+        }
+        counters.dropped_incomplete += u64::from(self.open.take().is_some());
+    }
+
+    /// Gives up the packets that are missing, and goes on with those behind them. Returns whether there are any.
+    fn go_on_behind_gap(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) -> bool {
+        counters.lost += self.reorder.skip().unsigned_abs();
+        counters.gaps += 1;
+        if let Some(next) = self.reorder.next() {
+            self.losses.give_up_before(next);
+        }
+        let Some(first) = self.reorder.take() else { return false };
+        self.lose(first.timestamp, &first.payload, counters);
+        self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, emit);
+        self.release(counters, emit);
+        true
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -252,6 +267,7 @@ impl Stream {
             self.highest = None;
             self.reorder = Reorder::default();
             self.losses.clear();
+            counters.dropped_incomplete += u64::from(self.open.is_some());
             self.break_off();
         }
     }
@@ -275,11 +291,14 @@ impl Stream {
         }
     }
 
-    /// Notes that packets before this one are lost.
-    fn lose(&mut self, timestamp: u32, payload: &[u8]) {
+    /// Notes that packets before this one are lost. Counts the frames that they belong to: the open one, and that of this packet.
+    fn lose(&mut self, timestamp: u32, payload: &[u8], counters: &mut IncomingCounters) {
+        let (open, counted) = (self.open, self.discarding);
         self.break_off();
         let starts = self.depacketizer.as_ref().is_some_and(|depacketizer| depacketizer.is_start(payload));
         self.discarding = (!starts && self.kind() == MediaKind::Video).then_some(timestamp);
+        counters.dropped_incomplete += u64::from(open.is_some() && open != self.discarding);
+        counters.dropped_incomplete += u64::from(self.discarding.is_some() && self.discarding != counted);
     }
 
     /// Drops the open frame, which cannot be finished. Frames that refer to it cannot be used either.
@@ -313,17 +332,11 @@ impl Stream {
         if self.open.is_some_and(|open| open != timestamp) {
             self.finish(counters, emit);
         }
-        self.are_markers_wrong |= self.kind() == MediaKind::Video && self.marked == Some(timestamp);
-        self.marked = marker.then_some(timestamp);
-        let is_end = marker && !self.are_markers_wrong;
+        let is_end = if self.kind() == MediaKind::Video { self.markers.is_end(timestamp, marker) } else { marker };
         if self.discarding == Some(timestamp) {
-            counters.dropped_incomplete += u64::from(is_end);
-            return;
+            return; // It was counted when it was given up.
         }
-        if self.discarding.take().is_some() && self.are_markers_wrong {
-            counters.dropped_incomplete += 1;
-        }
-        self.open = Some(timestamp);
+        (self.discarding, self.open) = (None, Some(timestamp));
         let Some(depacketizer) = self.depacketizer(codec) else { return };
         if let Err(reason) = depacketizer.push(payload) {
             self.note_unusable(reason, codec, counters);

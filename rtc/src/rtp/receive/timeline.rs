@@ -14,9 +14,10 @@
 
 use std::time::Instant;
 
-use onmic_media::{ClockRate, Keyed, MediaKind, Ticks, TrackKey, WallTime};
+use onmic_media::{ClockRate, Keyed, MediaKind, Ticks, TrackKey};
 
 use super::wall::{Moment, Reports};
+use crate::rtp::ntp::Ntp;
 use crate::rtp::sequence::Unwrap32;
 
 /// Differences up to 1 ms (90 ticks of video) are left alone.
@@ -72,19 +73,19 @@ impl Timeline {
     }
 
     /// Takes a sender report: `timestamp` and `wall` are the same moment.
-    pub(super) fn sender_report(&mut self, key: TrackKey, timestamp: u32, wall: WallTime, now: Instant) {
+    pub(super) fn sender_report(&mut self, key: TrackKey, timestamp: u32, wall: Ntp, now: Instant) {
         self.report(key, (timestamp, wall), now, |clock| &mut clock.sender);
     }
 
     /// Takes the capture time of a packet.
-    pub(super) fn captured(&mut self, key: TrackKey, timestamp: u32, wall: WallTime, now: Instant) {
+    pub(super) fn captured(&mut self, key: TrackKey, timestamp: u32, wall: Ntp, now: Instant) {
         self.report(key, (timestamp, wall), now, |clock| &mut clock.capture);
     }
 
     fn report(
         &mut self,
         key: TrackKey,
-        (timestamp, wall): (u32, WallTime),
+        (timestamp, wall): (u32, Ntp),
         now: Instant,
         reports: impl Fn(&mut Clock) -> &mut Reports,
     ) {

@@ -1,7 +1,7 @@
 //! What one sort of report says of a stream's place on its publisher's wall clock, and whether that is a clock at all.
 //!
 //! A sender report may state the NTP time 0 (RFC 3550 6.4.1), and others state one that stands still or counts in other
-//! units. A moment of such a clock says nothing of lip sync.
+//! units. A moment of such a clock says nothing of lip sync. A clock that counts from the boot of a device says as much as any other.
 //!
 //! Invariant: a moment is believed only while the wall clock that states it keeps time. Between two reports it advances
 //! as the timestamps do, or, if the stream's clock stood still meanwhile, as our own clock does. After a report that
@@ -9,7 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, Ticks, WallTime};
+use onmic_media::{ClockRate, Ticks};
+
+use crate::rtp::ntp::Ntp;
 
 /// Two reports that are less than 1 s apart do not tell a clock from one that stands still.
 const APART: Duration = Duration::from_secs(1);
@@ -21,7 +23,7 @@ const OFF_LEAST_MICROS: i64 = 100_000;
 /// The same moment on the publisher's wall clock and on the stream's clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
-    pub(super) wall: WallTime,
+    pub(super) wall: Ntp,
     pub(super) timestamp: i64,
 }
 
@@ -37,8 +39,7 @@ pub(super) struct Reports {
 impl Reports {
     /// Takes a report about a stream whose clock has this rate.
     pub(super) fn take(&mut self, moment: Moment, rate: ClockRate, now: Instant) {
-        // The time 0 or another before 1970, of which the fraction of a second is left: the sender has no wall clock.
-        if moment.wall.micros() < 1_000_000 {
+        if moment.wall == Ntp::NONE {
             return;
         }
         let Some((before, arrived)) = self.compared else {
@@ -77,14 +78,22 @@ fn is_near(wall: i64, other: i64) -> bool {
 mod tests {
     use super::*;
 
-    const BASE: WallTime = WallTime::from_ntp(0xe000_0000 << 32);
+    /// The time of today's clocks, of a device that was switched on a minute ago, and of the end of the era.
+    const BASES: [u64; 3] = [0xe000_0000 << 32, 60 << 32, (0xffff_ffff << 32) + 1];
 
     /// Returns, after each report, whether one is believed, and whether two have agreed. A report has the time of the
     /// wall clock, of the stream and of its arrival, in ms.
     fn judged(reports: &[(i64, i64, u64)]) -> Vec<(bool, bool)> {
+        let [judged, others @ ..] = BASES.map(|base| judged_from(base, reports));
+        assert!(others.iter().all(|other| *other == judged), "only differences count");
+        judged
+    }
+
+    fn judged_from(base: u64, reports: &[(i64, i64, u64)]) -> Vec<(bool, bool)> {
         let (mut taken, began) = (Reports::default(), Instant::now());
         let mut judge = |(wall, stream, now): &(i64, i64, u64)| {
-            let moment = Moment { wall: BASE.offset_micros(wall * 1000), timestamp: stream * 90 };
+            let wall = Ntp(base.wrapping_add_signed((wall << 32) / 1000));
+            let moment = Moment { wall, timestamp: stream * 90 };
             taken.take(moment, ClockRate::VIDEO, began + Duration::from_millis(*now));
             (taken.believed().is_some(), taken.have_agreed())
         };
@@ -119,11 +128,8 @@ mod tests {
 
     #[test]
     fn a_sender_without_a_wall_clock_states_nothing() {
-        for ntp in [0, 1_764_000_000_000] {
-            let mut reports = Reports::default();
-            let wall = WallTime::from_ntp(ntp);
-            reports.take(Moment { wall, timestamp: 5 }, ClockRate::VIDEO, Instant::now());
-            assert!(reports.believed().is_none(), "{ntp}");
-        }
+        let mut reports = Reports::default();
+        reports.take(Moment { wall: Ntp::NONE, timestamp: 5 }, ClockRate::VIDEO, Instant::now());
+        assert!(reports.believed().is_none());
     }
 }

@@ -76,6 +76,13 @@ fn sender_report(ssrc: u32, wall: WallTime, timestamp: u32) -> Vec<u8> {
     out
 }
 
+/// Returns a sender report that states any NTP timestamp.
+fn report_of(ssrc: u32, ntp: u64, timestamp: u32) -> Vec<u8> {
+    let mut report = sender_report(ssrc, WALL, timestamp);
+    report[8..16].copy_from_slice(&ntp.to_be_bytes());
+    report
+}
+
 #[test]
 fn packets_find_their_stream_by_mid_or_payload_type() {
     let now = Instant::now();
@@ -397,13 +404,59 @@ fn frames_are_whole_wherever_the_sender_sets_the_marker() {
             }
             arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
         }
-        // The first group may be lost on a sender whose markers are wrong, and the last frame is not known to be whole.
-        let whole: Vec<_> = (6..23).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
+        incoming.end(began + Duration::from_secs(1));
+        arrived.extend(std::iter::from_fn(|| incoming.poll_arrival()));
+        // The first group may be lost on a sender whose markers are wrong.
+        let whole: Vec<_> = (6..24).map(|at| nal::join(slices(at).iter().map(|slice| &slice[..]))).collect();
         let found: Vec<_> = arrived.iter().map(|arrival| arrival.payload.clone()).collect();
         let from = found.iter().position(|payload| *payload == whole[0]).unwrap_or_else(|| panic!("{name}"));
         assert!(found[from..].starts_with(&whole), "{name}");
         assert!(found.len() - from <= 18, "{name}: each frame comes once");
+        assert_eq!(incoming.counters().dropped_incomplete, 0, "{name}");
     }
+}
+
+#[test]
+fn each_frame_that_lost_a_packet_is_counted_once() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    // Frames of three packets of VP8. The second lacks its middle, the fourth its end, the fifth its beginning, and the
+    // session ends within the sixth.
+    for index in (0..16_u16).filter(|index| ![4, 11, 12].contains(index)) {
+        let (frame, piece) = (index / 3, index % 3);
+        let payload: &[u8] = match (frame, piece) {
+            (0, 0) => &[0x10, 0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 64, 0, 9],
+            (_, 0) => &[0x10, 0x11, 2, 0, 9],
+            _ => &[0, 1, 2],
+        };
+        let timestamp = u32::from(frame) * 3000;
+        let header = Header { mid: "v", ssrc: 10, payload_type: 96, sequence: index, timestamp, transport: index };
+        let mut bytes = packet(header, payload);
+        bytes[1] = 96 | u8::from(piece == 2) << 7;
+        incoming.handle_rtp(&bytes, began);
+    }
+    incoming.handle_timeout(began + Duration::from_secs(1));
+    let counted = |incoming: &Incoming| {
+        let counters = incoming.counters();
+        (counters.frames, counters.lost, counters.dropped_incomplete, counters.dropped_waiting)
+    };
+    assert_eq!(counted(&incoming), (1, 3, 3, 1), "the third frame is whole, and refers to one that is not");
+    incoming.end(began + Duration::from_secs(1));
+    assert_eq!(counted(&incoming), (1, 3, 4, 1));
+}
+
+#[test]
+fn what_waits_for_a_packet_when_the_session_ends_is_published_or_counted() {
+    let began = Instant::now();
+    let mut incoming = incoming(began);
+    for (index, keyframe) in [(0, true), (2, false), (3, true)] {
+        incoming.handle_rtp(&sized(10, index, (64, 64), keyframe), began);
+    }
+    assert_eq!(widths(&mut incoming), [64]);
+    incoming.end(began);
+    assert_eq!(widths(&mut incoming), [64]);
+    let counters = incoming.counters();
+    assert_eq!((counters.lost, counters.dropped_waiting, counters.dropped_incomplete), (1, 1, 0));
 }
 
 #[test]
@@ -504,15 +557,17 @@ fn only_the_track_whose_clock_stood_still_is_moved() {
 }
 
 #[test]
-fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive() {
-    type Ntp = fn(u64) -> u64;
-    let clocks: [(&str, Ntp); 4] = [
-        ("time 0", |_| 0),
-        ("one time for ever", |_| 0xe000_0000 << 32),
-        ("milliseconds as NTP units", |millis| 1_764_000_000_000 + millis),
-        ("milliseconds as NTP seconds", |millis| (0xe000_0000 + millis) << 32),
+fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive_and_others_align_them() {
+    type States = fn(u64) -> u64;
+    let clocks: [(&str, States, i64); 6] = [
+        ("time 0", |_| 0, 80_000),
+        ("one time for ever", |_| 0xe000_0000 << 32, 80_000),
+        ("milliseconds as NTP units", |millis| 1_764_000_000_000 + millis, 80_000),
+        ("milliseconds as NTP seconds", |millis| (0xe000_0000 + millis) << 32, 80_000),
+        ("a clock since the boot", |millis| (60 << 32) + (millis << 32) / 1000, 0),
+        ("a clock at the end of the era", |millis| (0xffff_fffa_u64 << 32).wrapping_add((millis << 32) / 1000), 0),
     ];
-    for (name, ntp) in clocks {
+    for (name, ntp, expected) in clocks {
         let began = Instant::now();
         let mut incoming = incoming(began);
         let (mut apart, mut shown) = (Vec::new(), Vec::new());
@@ -524,8 +579,8 @@ fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive() {
             // Each track reports once a second, audio 400 ms after video.
             let reports = [(0, 10, picture), (10, 20, sound)];
             for (_, ssrc, timestamp) in reports.into_iter().filter(|(at, ..)| index % 25 == *at) {
-                let wall = WallTime::from_ntp(ntp(u64::from(index) * 40));
-                incoming.handle_rtcp(&sender_report(ssrc, wall, timestamp), now + 80 * MILLI);
+                let report = report_of(ssrc, ntp(u64::from(index) * 40), timestamp);
+                incoming.handle_rtcp(&report, now + 80 * MILLI);
             }
             let mut heard = None;
             while let Some(arrival) = incoming.poll_arrival() {
@@ -539,8 +594,9 @@ fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive() {
                 }
             }
         }
-        assert_eq!(apart.last(), Some(&80_000), "{name}");
-        assert_eq!(shown.last(), Some(&(80_000 + 499 * 40_000)), "{name}: time runs as it arrives");
+        assert!((apart[apart.len() - 1] - expected).abs() <= 1_000, "{name}: {}", apart[apart.len() - 1]);
+        let last = shown[shown.len() - 1] - 499 * 40_000;
+        assert!((last - expected).abs() <= 1_000, "{name}: time runs as it arrives: {last}");
         assert!(shown.windows(2).all(|pair| (30_000..=50_000).contains(&(pair[1] - pair[0]))), "{name}: {shown:?}");
     }
 }
