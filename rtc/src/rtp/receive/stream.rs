@@ -6,7 +6,8 @@
 //!
 //! A frame of video ends with its marker bit, or with the first packet of another timestamp. Some senders set the bit
 //! on every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1). Invariant: after a packet that
-//! continues a frame whose marker came, the markers of the stream end no frame any more.
+//! continues a frame whose marker came, the markers of the stream end no frame any more. No marker ends a frame inside of a
+//! NAL unit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -325,13 +326,15 @@ impl Stream {
         }
         self.open = Some(timestamp);
         let Some(depacketizer) = self.depacketizer(codec) else { return };
-        if let Err(reason) = depacketizer.push(payload) {
+        let pushed = depacketizer.push(payload);
+        let is_inside_unit = depacketizer.is_inside_unit();
+        if let Err(reason) = pushed {
             self.note_unusable(reason, codec, counters);
             self.break_off();
             self.discarding = Some(timestamp);
             return;
         }
-        if is_end || self.kind() == MediaKind::Audio {
+        if (is_end && !is_inside_unit) || self.kind() == MediaKind::Audio {
             self.finish(counters, emit);
         }
     }
