@@ -6,8 +6,8 @@
 //!
 //! A frame of video ends with its marker bit, or with the first packet of another timestamp. Some senders set the bit
 //! on every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1). Invariant: after a packet that
-//! continues a frame whose marker came, the markers of the stream end no frame any more. No marker ends a frame inside of a
-//! NAL unit.
+//! continues a picture whose marker came, the markers of the stream end no frame any more. Another picture of the same
+//! timestamp is a frame of its own, and no marker ends a frame inside of a NAL unit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,6 +69,8 @@ pub(super) struct Stream {
     discarding: Option<u32>,
     /// The timestamp of the last frame that a marker ended.
     marked: Option<u32>,
+    /// Whether the open frame has the timestamp of one that a marker ended.
+    follows_marker: bool,
     /// Whether markers came before the end of a frame, so that they end none.
     are_markers_wrong: bool,
     /// Whether every frame since the last keyframe was whole.
@@ -101,6 +103,7 @@ impl Stream {
             open: None,
             discarding: None,
             marked: None,
+            follows_marker: false,
             are_markers_wrong: false,
             whole: false,
             keyframe_wanted: false,
@@ -314,7 +317,9 @@ impl Stream {
         if self.open.is_some_and(|open| open != timestamp) {
             self.finish(counters, emit);
         }
-        self.are_markers_wrong |= self.kind() == MediaKind::Video && self.marked == Some(timestamp);
+        if self.open.is_none() {
+            self.follows_marker = self.kind() == MediaKind::Video && self.marked == Some(timestamp);
+        }
         self.marked = marker.then_some(timestamp);
         let is_end = marker && !self.are_markers_wrong;
         if self.discarding == Some(timestamp) {
@@ -329,6 +334,7 @@ impl Stream {
         let pushed = depacketizer.push(payload);
         let is_inside_unit = depacketizer.is_inside_unit();
         if let Err(reason) = pushed {
+            self.are_markers_wrong |= self.follows_marker;
             self.note_unusable(reason, codec, counters);
             self.break_off();
             self.discarding = Some(timestamp);
@@ -360,6 +366,7 @@ impl Stream {
                 return self.break_off();
             }
         };
+        self.are_markers_wrong |= self.follows_marker && depacketizer.codec().continues_picture(&assembled.payload);
         if is_video && !self.whole && !assembled.keyframe {
             counters.dropped_waiting += 1;
             self.lacks = Some(LeftOut::NoKeyframe);
