@@ -1,9 +1,12 @@
 //! The multivariant playlist: one variant per video rendition, and the audio in a group of its own (rfc8216bis 4.4.6).
 
+use std::collections::HashMap;
+
 use m3u8_rs::{
-    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, Resolution, VariantStream,
+    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, MasterPlaylist, QuotedOrUnquoted, Resolution,
+    VariantStream,
 };
-use onmic_media::{MediaKind, TrackKey};
+use onmic_media::{MediaKind, Parameters, TrackKey};
 
 use crate::names::File;
 use crate::rendition::Rendition;
@@ -65,7 +68,20 @@ fn variant(rendition: &Rendition, group: &[&Rendition], directory: &str, without
         frame_rate: rendition.frame_rate().filter(|_| is_video).map(|rate| (rate * 1000.0).round() / 1000.0),
         audio: (!group.is_empty()).then(|| GROUP.to_owned()),
         closed_captions: without_captions.then_some(ClosedCaptionGroupId::None),
+        other_attributes: video_range(&rendition.init().parameters)
+            .map(|range| HashMap::from([("VIDEO-RANGE".to_owned(), QuotedOrUnquoted::Unquoted(range.to_owned()))])),
         ..Default::default()
+    }
+}
+
+/// Returns the VIDEO-RANGE of high dynamic range (4.4.6.2), by the transfer characteristics. Without one the range is SDR.
+fn video_range(parameters: &Parameters) -> Option<&'static str> {
+    const PERCEPTUAL_QUANTIZER: u8 = 16; // ITU-T H.273 8.2.
+    const HYBRID_LOG_GAMMA: u8 = 18;
+    match parameters.colour()?.transfer {
+        PERCEPTUAL_QUANTIZER => Some("PQ"),
+        HYBRID_LOG_GAMMA => Some("HLG"),
+        _ => None,
     }
 }
 

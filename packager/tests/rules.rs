@@ -14,7 +14,7 @@ use bytes::Bytes;
 use common::made_up::{Publisher, Random, check, check_named, check_seeded, play, settings, text, video_parameters};
 use common::{EPOCH, START_MICROS, secs};
 use mp4_atom::{Decode, Moof, Prft};
-use onmic_media::codec::aac;
+use onmic_media::codec::{Colour, aac};
 use onmic_media::{ClockRate, Date, Frame, MediaKind, Parameters, Rendition as RenditionNumber, TrackKey};
 use onmic_packager::playlist::{Around, render};
 use onmic_packager::{Ignored, Rendition, Segmenter};
@@ -399,6 +399,21 @@ fn captions_are_denied_unless_a_keyframe_has_some() {
         }
         let text = onmic_packager::multivariant::render(&segmenter, "", &[], &[]).unwrap();
         assert_eq!(text.contains("CLOSED-CAPTIONS=NONE"), !with_captions, "{text}");
+    }
+}
+
+#[test]
+fn video_of_high_dynamic_range_is_named_so() {
+    for (transfer, range) in [(1, None), (2, None), (16, Some("VIDEO-RANGE=PQ")), (18, Some("VIDEO-RANGE=HLG"))] {
+        let mut publisher = Publisher::new();
+        let Parameters::H264(mut video) = (*publisher.video).clone() else { panic!("the video is not H.264") };
+        video.colour = Some(Colour { primaries: 9, transfer, matrix: 9, full_range: false });
+        publisher.video = Arc::new(Parameters::H264(video));
+        let mut segmenter = Segmenter::new(settings(), true);
+        play(&publisher, &mut segmenter, 0.0, 2.7, 30.0, 60);
+        let text = onmic_packager::multivariant::render(&segmenter, "", &[], &[]).unwrap();
+        let stated = text.split([',', '\n']).find(|attribute| attribute.starts_with("VIDEO-RANGE"));
+        assert_eq!(stated, range, "{text}");
     }
 }
 

@@ -299,6 +299,17 @@ impl Parameters {
         self.sample_aspect().is_square()
     }
 
+    /// Returns how sample values become colours, if the parameters describe it.
+    pub fn colour(&self) -> Option<Colour> {
+        match self {
+            Self::H264(h264) => h264.colour,
+            Self::H265(h265) => h265.colour,
+            Self::Vp9(vp9) => Some(vp9.colour),
+            Self::Av1(av1) => av1.colour,
+            Self::Vp8(_) | Self::Aac(_) | Self::Opus(_) | Self::Metadata(_) => None,
+        }
+    }
+
     /// Returns the width and height at which players show it, in square pixels.
     pub fn shown_size(&self) -> Option<(u32, u32)> {
         let (width, height) = self.resolution()?;

@@ -38,13 +38,8 @@ impl Picture {
     /// Returns the form that the bitstream declares, for use before there is a frame.
     pub fn declared(parameters: &Parameters) -> Result<Self, Error> {
         let (width, height) = parameters.resolution().ok_or(Error::NoPictureYet)?;
-        let colour = match parameters {
-            Parameters::H264(h264) => h264.colour,
-            Parameters::H265(h265) => h265.colour,
-            Parameters::Vp9(vp9) => Some(vp9.colour),
-            _ => None,
-        };
-        Self::fitted(width, height, parameters.sample_aspect(), colour.unwrap_or(Colour::unspecified(false)))
+        let colour = parameters.colour().unwrap_or(Colour::unspecified(false));
+        Self::fitted(width, height, parameters.sample_aspect(), colour)
     }
 
     fn fitted(width: u32, height: u32, aspect: SampleAspect, colour: Colour) -> Result<Self, Error> {

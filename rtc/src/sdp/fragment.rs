@@ -11,8 +11,6 @@ use super::answer::candidate_attributes;
 use super::offer::credentials;
 use crate::transport::Credentials;
 
-const CANDIDATES: usize = 64;
-
 /// Why a fragment cannot be used. The text says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
@@ -25,9 +23,6 @@ pub enum FragmentError {
     /// The fragment has only one of user fragment and password, or one of them is not valid.
     #[error("The fragment has no valid pair of a=ice-ufrag and a=ice-pwd; send both or neither.")]
     Credentials,
-    /// The fragment has too many candidates.
-    #[error("The fragment has more than 64 candidates; send fewer at a time.")]
-    TooManyCandidates,
 }
 
 /// A parsed fragment.
@@ -66,9 +61,6 @@ impl Fragment {
                 ("a", "candidate") => fragment.candidates += 1,
                 _ => {}
             }
-        }
-        if fragment.candidates > CANDIDATES {
-            return Err(FragmentError::TooManyCandidates);
         }
         fragment.ice = match (ufrag, pwd) {
             (None, None) => None,

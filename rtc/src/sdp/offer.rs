@@ -5,9 +5,10 @@
 //! error tells the sender what to change.
 //!
 //! Form is read loosely: the case of names, spaces, and numbers with zeros in front do not matter,
-//! and a codec, a header extension, a stream or a layer whose line cannot be read is as if it were
+//! and a codec, a header extension, a stream or a layer whose line cannot be read, or is beyond a cap, is as if it were
 //! not offered. One odd line costs itself, never the session: of an offer only its `m=` and `a=` lines are parsed, and the
-//! others (`o=`, `s=`, `t=`, `c=` and so on), of which nothing is used, may be odd, out of order, or absent.
+//! others (`o=`, `s=`, `t=`, `c=` and so on), of which nothing is used, may be odd, out of order, or absent. Candidates are
+//! not used either: an ICE-lite server learns addresses from checks.
 
 use std::io::Cursor;
 
@@ -19,10 +20,10 @@ use super::DESCRIPTION_BYTES;
 use crate::transport::{Credentials, Fingerprint, Role};
 
 const SECTIONS: usize = 16;
-const CODECS: usize = 64; // Chromium lists 42 payload types for video.
+/// The most payload types of a section that are read. Chromium lists 42 for video, and 61 numbers are free to use.
+const CODECS: usize = 64;
 const EXTENSIONS: usize = 32;
 const SSRCS: usize = 32;
-const CANDIDATES: usize = 64;
 const FEEDBACK: usize = 16;
 /// The name of a simulcast layer goes into a header extension, which has 16 bytes.
 const RID_CHARS: std::ops::RangeInclusive<usize> = 1..=16;
@@ -45,16 +46,6 @@ pub enum OfferError {
     /// The offer has more than 16 m-lines.
     #[error("The offer has more than 16 media sections; use one for audio and one for video.")]
     TooManySections,
-    /// A section has more items of one sort than the cap allows.
-    #[error("Media section {section} has too many {what}; send at most {most}.")]
-    TooMany {
-        /// The index of the m-line.
-        section: usize,
-        /// The sort of item.
-        what: &'static str,
-        /// The cap.
-        most: usize,
-    },
     /// A section has no `a=mid`, or the `a=mid` of another section.
     #[error("Media section {0} has no a=mid of its own; give each section a different one.")]
     NoMid(usize),
@@ -255,8 +246,7 @@ impl Offer {
         let media = description
             .media_descriptions
             .iter()
-            .enumerate()
-            .map(|(at, section)| parse_section(at, section, session))
+            .map(|section| parse_section(section, session))
             .collect::<Result<Vec<_>, _>>()?;
         check_mids(&media)?;
         check_bundle(&media, session)?;
@@ -355,7 +345,7 @@ fn check_bundle(media: &[MediaSection], session: Attributes<'_>) -> Result<(), O
     Ok(())
 }
 
-fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>) -> Result<MediaSection, OfferError> {
+fn parse_section(section: &MediaDescription, session: Attributes<'_>) -> Result<MediaSection, OfferError> {
     let attributes = Attributes(&section.attributes);
     let name = &section.media_name;
     let protocol = name.protos.join("/");
@@ -376,18 +366,15 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
         }
         parse_role(attributes, session)?;
     }
-    if attributes.values("candidate").count() > CANDIDATES {
-        return Err(OfferError::TooMany { section: at, what: "candidates", most: CANDIDATES });
-    }
     let direction = [attributes, session]
         .iter()
         .find_map(|level| level.0.iter().find_map(|attribute| Direction::parse(&attribute.key)))
         .unwrap_or(Direction::SendRecv);
     let rtp = kind != MediaKind::Other;
     Ok(MediaSection {
-        codecs: if rtp { parse_codecs(at, &name.formats, attributes)? } else { vec![] },
-        extensions: parse_extensions(at, attributes)?,
-        ssrcs: parse_ssrcs(at, attributes)?,
+        codecs: if rtp { parse_codecs(&name.formats, attributes) } else { vec![] },
+        extensions: parse_extensions(attributes),
+        ssrcs: parse_ssrcs(attributes),
         repairs: attributes.values("ssrc-group").filter_map(parse_repair).take(SSRCS).collect(),
         layers: parse_layers(attributes),
         msid: attributes.value("msid").map(parse_msid),
@@ -402,13 +389,15 @@ fn parse_section(at: usize, section: &MediaDescription, session: Attributes<'_>)
     })
 }
 
-fn parse_codecs(at: usize, formats: &[String], attributes: Attributes<'_>) -> Result<Vec<OfferedCodec>, OfferError> {
-    if formats.len() > CODECS {
-        return Err(OfferError::TooMany { section: at, what: "payload types", most: CODECS });
+fn parse_codecs(formats: &[String], attributes: Attributes<'_>) -> Vec<OfferedCodec> {
+    let mut numbers: Vec<u8> = Vec::new();
+    for number in formats.iter().filter_map(|format| payload_type(format)) {
+        if numbers.len() < CODECS && !numbers.contains(&number) {
+            numbers.push(number);
+        }
     }
     // Static payload types may go without a=rtpmap. This server uses none of them.
-    let numbers = formats.iter().filter_map(|format| payload_type(format));
-    Ok(numbers.filter_map(|number| parse_codec(number, attributes)).collect())
+    numbers.into_iter().filter_map(|number| parse_codec(number, attributes)).collect()
 }
 
 fn payload_type(text: &str) -> Option<u8> {
@@ -452,32 +441,24 @@ fn value_for<'a>(attributes: Attributes<'a>, key: &'a str, number: u8) -> Option
         .find_map(|(target, value)| (payload_type(target) == Some(number)).then_some(value))
 }
 
-fn parse_extensions(at: usize, attributes: Attributes<'_>) -> Result<Vec<Extension>, OfferError> {
+fn parse_extensions(attributes: Attributes<'_>) -> Vec<Extension> {
     let parse = |value: &str| {
         let (id, rest) = split_word(value)?;
         let id = id.split('/').next()?; // A direction may follow the id.
         let id = id.parse().ok().filter(|&id: &u8| id > 0)?;
         Some(Extension { id, uri: rest.split_ascii_whitespace().next()?.to_owned() })
     };
-    let extensions: Vec<_> = attributes.values("extmap").filter_map(parse).take(EXTENSIONS + 1).collect();
-    if extensions.len() > EXTENSIONS {
-        return Err(OfferError::TooMany { section: at, what: "header extensions", most: EXTENSIONS });
-    }
-    Ok(extensions)
+    attributes.values("extmap").filter_map(parse).take(EXTENSIONS).collect()
 }
 
-fn parse_ssrcs(at: usize, attributes: Attributes<'_>) -> Result<Vec<u32>, OfferError> {
+fn parse_ssrcs(attributes: Attributes<'_>) -> Vec<u32> {
     let mut ssrcs = Vec::new();
     for ssrc in attributes.values("ssrc").filter_map(|value| value.split_ascii_whitespace().next()?.parse().ok()) {
-        if ssrcs.contains(&ssrc) {
-            continue;
+        if ssrcs.len() < SSRCS && !ssrcs.contains(&ssrc) {
+            ssrcs.push(ssrc);
         }
-        if ssrcs.len() == SSRCS {
-            return Err(OfferError::TooMany { section: at, what: "SSRCs", most: SSRCS });
-        }
-        ssrcs.push(ssrc);
     }
-    Ok(ssrcs)
+    ssrcs
 }
 
 fn parse_repair(value: &str) -> Option<(u32, u32)> {

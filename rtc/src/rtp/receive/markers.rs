@@ -3,10 +3,10 @@
 //! By RTP the marker stands on the last packet of a frame, and spares a receiver the wait for the next frame. Some senders set it on
 //! every packet or NAL unit, and a receiver must not rely on it (RFC 6184 5.1).
 //!
-//! What a stream shows is evidence, and can be revised. A packet that continues a frame whose marker came shows that markers are
-//! wrong: from there on none ends a frame. So do two frames of one time, once. After [`RIGHT`] frames of several packets in a row
-//! whose last packet alone has the marker they are right again, and each relapse doubles that number. Frames of one packet show
-//! nothing: theirs is the last packet, whatever the sender does.
+//! What a stream shows is evidence, and can be revised. What continues a picture whose marker came shows that markers are wrong: from
+//! there on none ends a frame. The stream sees that by the payload, because two pictures may have one time. After [`RIGHT`] frames of
+//! several packets in a row whose last packet alone has the marker they are right again, and each relapse doubles that number. Frames
+//! of one packet show nothing: theirs is the last packet, whatever the sender does.
 
 /// The number of frames that show that markers are right: a third of a second at 30 fps.
 const RIGHT: u32 = 10;
@@ -54,8 +54,8 @@ impl Markers {
             Some(frame) => {
                 frame.goes_on |= frame.is_marked;
                 (frame.is_marked, frame.has_several) = (is_marked, true);
-                if frame.goes_on {
-                    self.doubt();
+                if frame.goes_on && self.are_wrong {
+                    self.right = 0;
                 }
             }
             None => {
@@ -66,7 +66,13 @@ impl Markers {
         is_marked && !self.are_wrong
     }
 
-    fn doubt(&mut self) {
+    /// Returns whether the newest packet ended a frame of this timestamp by its marker.
+    pub(super) fn have_ended(&self, timestamp: u32) -> bool {
+        self.frame.is_some_and(|frame| frame.timestamp == timestamp && frame.is_marked)
+    }
+
+    /// Takes in that something continues a picture whose marker came.
+    pub(super) fn refute(&mut self) {
         if !self.are_wrong && self.right > 0 {
             self.needed = (self.needed * 2).min(RIGHT_MAX); // They were believed again, in vain.
         }
@@ -92,7 +98,14 @@ mod tests {
     /// Returns how many of `frames` a marker ended. Each is the markers of its packets.
     fn ended(markers: &mut Markers, first: u32, frames: &[&[bool]]) -> usize {
         let mut end = |at: usize, marked: &[bool]| {
-            let ends: Vec<_> = marked.iter().map(|marked| markers.is_end(first + at as u32, *marked)).collect();
+            let mut ends = Vec::new();
+            for marked in marked {
+                let continues = ends.last() == Some(&true);
+                ends.push(markers.is_end(first + at as u32, *marked));
+                if continues {
+                    markers.refute();
+                }
+            }
             usize::from(ends.last() == Some(&true) && ends.iter().filter(|end| **end).count() == 1)
         };
         frames.iter().enumerate().map(|(at, marked)| end(at, marked)).sum()

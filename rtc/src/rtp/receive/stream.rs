@@ -5,7 +5,7 @@
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 //!
 //! A frame of video ends with its marker bit while those of the stream are believed ([`Markers`]), and else with the first packet of
-//! another timestamp.
+//! another timestamp. Another picture of the same timestamp is a frame of its own, and no marker ends a frame inside of a NAL unit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,6 +68,8 @@ pub(super) struct Stream {
     /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
     markers: Markers,
+    /// Whether the open frame has the timestamp of one that a marker ended.
+    follows_marker: bool,
     /// Whether every frame since the last keyframe was whole.
     whole: bool,
     keyframe_wanted: bool,
@@ -98,6 +100,7 @@ impl Stream {
             open: None,
             discarding: None,
             markers: Markers::default(),
+            follows_marker: false,
             whole: false,
             keyframe_wanted: false,
             picture_loss_sent: None,
@@ -332,19 +335,27 @@ impl Stream {
         if self.open.is_some_and(|open| open != timestamp) {
             self.finish(counters, emit);
         }
+        if self.open.is_none() {
+            self.follows_marker = self.kind() == MediaKind::Video && self.markers.have_ended(timestamp);
+        }
         let is_end = if self.kind() == MediaKind::Video { self.markers.is_end(timestamp, marker) } else { marker };
         if self.discarding == Some(timestamp) {
             return; // It was counted when it was given up.
         }
         (self.discarding, self.open) = (None, Some(timestamp));
         let Some(depacketizer) = self.depacketizer(codec) else { return };
-        if let Err(reason) = depacketizer.push(payload) {
+        let pushed = depacketizer.push(payload);
+        let is_inside_unit = depacketizer.is_inside_unit();
+        if let Err(reason) = pushed {
+            if self.follows_marker {
+                self.markers.refute();
+            }
             self.note_unusable(reason, codec, counters);
             self.break_off();
             self.discarding = Some(timestamp);
             return;
         }
-        if is_end || self.kind() == MediaKind::Audio {
+        if (is_end && !is_inside_unit) || self.kind() == MediaKind::Audio {
             self.finish(counters, emit);
         }
     }
@@ -370,6 +381,9 @@ impl Stream {
                 return self.break_off();
             }
         };
+        if self.follows_marker && depacketizer.codec().continues_picture(&assembled.payload) {
+            self.markers.refute();
+        }
         if is_video && !self.whole && !assembled.keyframe {
             counters.dropped_waiting += 1;
             self.lacks = Some(LeftOut::NoKeyframe);

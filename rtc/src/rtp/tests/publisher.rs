@@ -367,11 +367,13 @@ fn frames_are_whole_wherever_the_sender_sets_the_marker() {
     let began = Instant::now();
     let frames = fixture::repeated(Codec::H264, began, 24);
     let Parameters::H264(sets) = &*frames[0].parameters else { panic!("not H.264") };
-    // Every picture has two slices: the slice of the fixture and its copy.
+    // Every picture has two slices: the slice of the fixture, and its copy with a first macroblock that is not 0.
     let slices = |at: usize| {
         let is_slice = |nal: &&[u8]| matches!(nal[0] & 0x1f, 1 | 5);
         let nal = nal::nal_units(&frames[at].payload).find(is_slice).unwrap().to_vec();
-        [nal.clone(), nal]
+        let mut second = nal.clone();
+        second[1] = second[1] & 0x3f | 0x40;
+        [nal, second]
     };
     type Marker = fn(end_of_frame: bool, end_of_unit: bool) -> bool;
     let markers: [(&str, Marker); 4] = [
@@ -413,6 +415,31 @@ fn frames_are_whole_wherever_the_sender_sets_the_marker() {
         assert!(found[from..].starts_with(&whole), "{name}");
         assert!(found.len() - from <= 18, "{name}: each frame comes once");
         assert_eq!(incoming.counters().dropped_incomplete, 0, "{name}");
+    }
+}
+
+/// A camera may state one time twice. That says nothing about its markers.
+#[test]
+fn two_pictures_of_one_timestamp_are_two_frames_and_the_next_ones_end_with_their_markers() {
+    let began = Instant::now();
+    let frames = fixture::repeated(Codec::H264, began, 24);
+    let Parameters::H264(sets) = &*frames[0].parameters else { panic!("not H.264") };
+    let streams = vec![stream(MediaKind::Video, "v", &[(96, Codec::H264)])];
+    let mut incoming = Incoming::new(IncomingConfig { streams, extensions: IDS, ..IncomingConfig::default() }, began);
+    let mut sequence = 0_u16;
+    for (at, frame) in frames.iter().enumerate() {
+        let sets = sets.sps.iter().chain(&sets.pps).map(|set| &set[..]).filter(|_| frame.keyframe);
+        let payloads: Vec<_> = sets.chain(nal::nal_units(&frame.payload)).flat_map(fragments).collect();
+        for (piece, payload) in payloads.iter().enumerate() {
+            let timestamp = if at % 10 == 7 { at as u32 - 1 } else { at as u32 } * 3000;
+            let header = Header { mid: "v", ssrc: 10, payload_type: 96, sequence, timestamp, transport: sequence };
+            let mut bytes = packet(header, payload);
+            bytes[1] = 96 | u8::from(piece + 1 == payloads.len()) << 7;
+            incoming.handle_rtp(&bytes, began + MILLI * (at as u32 * 33));
+            sequence += 1;
+        }
+        let arrived: Vec<_> = std::iter::from_fn(|| incoming.poll_arrival()).map(|arrival| arrival.payload).collect();
+        assert_eq!(arrived, [frame.payload.clone()], "frame {at}");
     }
 }
 

@@ -67,6 +67,11 @@ impl Elements {
         put_obu(element, frame)
     }
 
+    /// Returns whether an OBU continues in the next packet.
+    pub(super) fn is_inside_unit(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Ends the frame, which must not end inside of an OBU.
     pub(super) fn finish(&mut self) -> Result<(), Unusable> {
         if self.open.take().is_some() { Err(Unusable::Malformed) } else { Ok(()) }

@@ -116,10 +116,19 @@ impl Depacketizer {
         Ok(())
     }
 
+    /// Returns whether the last packet ended inside of a unit that goes on in the next one.
+    pub fn is_inside_unit(&self) -> bool {
+        match &self.format {
+            Format::Nal(units) => units.is_inside_unit(),
+            Format::Av1(elements) => elements.is_inside_unit(),
+            Format::Vp8 | Format::Vp9 | Format::Opus => false,
+        }
+    }
+
     /// Completes the frame. Whether this succeeds or not, the next packet begins a new one.
     pub fn finish(&mut self) -> Result<Assembled, Unusable> {
         let finished = match &mut self.format {
-            Format::Nal(units) => units.finish(),
+            Format::Nal(units) => units.finish(&mut self.frame),
             Format::Av1(elements) => elements.finish(),
             _ => Ok(()),
         };

@@ -100,9 +100,7 @@ impl NalUnits {
     }
 
     fn push_unit(&mut self, nal: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
-        if self.fragment.is_some() {
-            return Err(Unusable::Malformed); // The fragments before did not end.
-        }
+        self.end_fragment(frame)?;
         if nal.len() <= self.codec.header_bytes() {
             return Ok(()); // A header alone carries no data, so it is not a slice either.
         }
@@ -122,9 +120,7 @@ impl NalUnits {
         let (&flags, body) = payload[header..].split_first().ok_or(Unusable::Malformed)?;
         let (start, end) = (flags & 0x80 != 0, flags & 0x40 != 0);
         if start {
-            if self.fragment.is_some() {
-                return Err(Unusable::Malformed);
-            }
+            self.end_fragment(frame)?;
             self.fragment = Some(frame.len());
             frame.put_u32(0);
             match self.codec {
@@ -132,16 +128,17 @@ impl NalUnits {
                 NalCodec::H265 => frame.put_slice(&[payload[0] & 0x81 | (flags & 0x3f) << 1, payload[1]]),
             }
         }
-        let length_at = self.fragment.ok_or(Unusable::Malformed)?;
-        frame.put_slice(body);
-        if end {
-            self.fragment = None;
-            self.close_fragment(length_at, frame)?;
+        if self.fragment.is_none() {
+            return Err(Unusable::Malformed);
         }
-        Ok(())
+        frame.put_slice(body);
+        if end { self.end_fragment(frame) } else { Ok(()) }
     }
 
-    fn close_fragment(&mut self, length_at: usize, frame: &mut BytesMut) -> Result<(), Unusable> {
+    /// Ends the unit whose fragments came, if there is one. Some senders do not mark its last fragment. Nothing of it is
+    /// missing all the same, because packets come here in a row, and a loss gives up the frame.
+    fn end_fragment(&mut self, frame: &mut BytesMut) -> Result<(), Unusable> {
+        let Some(length_at) = self.fragment.take() else { return Ok(()) };
         let nal = length_at + LENGTH_BYTES;
         let length = frame.len() - nal;
         match self.codec.kind(frame[nal]) {
@@ -153,9 +150,14 @@ impl NalUnits {
         Ok(())
     }
 
-    /// Ends the frame, which must not end inside of a fragmented unit.
-    pub(super) fn finish(&mut self) -> Result<(), Unusable> {
-        if self.fragment.take().is_some() { Err(Unusable::Malformed) } else { Ok(()) }
+    /// Returns whether the fragments of a unit came without one that is marked as the last.
+    pub(super) fn is_inside_unit(&self) -> bool {
+        self.fragment.is_some()
+    }
+
+    /// Ends the frame.
+    pub(super) fn finish(&mut self, frame: &mut BytesMut) -> Result<(), Unusable> {
+        self.end_fragment(frame)
     }
 
     pub(super) fn clear(&mut self) {
@@ -179,6 +181,30 @@ mod tests {
             }
             let set: &[u8] = if codec == NalCodec::H264 { &[0x68, 0xce] } else { &[0x44, 1, 0xce] };
             assert_eq!(frame, [&(set.len() as u32).to_be_bytes()[..], set].concat(), "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_whose_last_fragment_is_not_marked_ends_where_the_next_one_begins_or_the_frame_ends() {
+        let h264: [&[u8]; 4] = [&[0x7c, 0x85, 1, 2], &[0x7c, 0x05, 3], &[0x7c, 0x85, 4], &[0x41, 5]];
+        let h265: [&[u8]; 4] = [&[0x62, 1, 0x93, 1, 2], &[0x62, 1, 0x13, 3], &[0x62, 1, 0x93, 4], &[0x02, 1, 5]];
+        for (codec, packets) in [(NalCodec::H264, h264), (NalCodec::H265, h265)] {
+            let heads: [&[u8]; 2] = if codec == NalCodec::H264 { [&[0x65], &[0x41]] } else { [&[0x26, 1], &[0x02, 1]] };
+            let unit =
+                |head: &[u8], body: &[u8]| [&((head.len() + body.len()) as u32).to_be_bytes()[..], head, body].concat();
+            let (first, second, last) = (unit(heads[0], &[1, 2, 3]), unit(heads[0], &[4]), unit(heads[1], &[5]));
+            for (count, expected) in
+                [(2, first.clone()), (3, [&first[..], &second].concat()), (4, [&first[..], &second, &last].concat())]
+            {
+                let (mut units, mut frame) = (NalUnits::new(codec), BytesMut::new());
+                for packet in &packets[..count] {
+                    assert_eq!(units.push(packet, &mut frame), Ok(()), "{codec:?}");
+                }
+                assert_eq!(units.finish(&mut frame), Ok(()));
+                assert_eq!(frame, expected, "{codec:?} {count}");
+            }
+            let orphan = NalUnits::new(codec).push(packets[1], &mut BytesMut::new());
+            assert_eq!(orphan, Err(Unusable::Malformed), "its beginning is missing");
         }
     }
 }
