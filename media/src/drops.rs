@@ -133,6 +133,8 @@ metric::label_values! {
     TooFast => "too_fast",
     /// A publisher sent more than `ingest.bitrate`, and was ended.
     BitrateTooHigh => "bitrate_too_high",
+    /// A publisher changed its codecs or their parameters too often, and was ended.
+    ParametersTooOften => "parameters_too_often",
     /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest => "stun_not_request",
     /// A STUN message has a user name that is not the session's.

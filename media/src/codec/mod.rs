@@ -247,6 +247,17 @@ impl Parameters {
         (width > 0 && height > 0).then_some((width, height))
     }
 
+    /// Returns the bytes of the parameter sets, which stand before each keyframe for viewers by WebRTC. Those of other codecs are
+    /// part of the frames, or have 1 KiB at most.
+    pub(crate) fn in_band_bytes(&self) -> usize {
+        let bytes = |sets: &[bytes::Bytes]| sets.iter().map(bytes::Bytes::len).sum::<usize>();
+        match self {
+            Self::H264(h264) => bytes(&h264.sps) + bytes(&h264.pps),
+            Self::H265(h265) => bytes(&h265.vps) + bytes(&h265.sps) + bytes(&h265.pps),
+            _ => 0,
+        }
+    }
+
     /// Returns the frames per second, if the bitstream declares them.
     pub fn frame_rate(&self) -> Option<f64> {
         match self {
