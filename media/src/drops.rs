@@ -125,6 +125,8 @@ metric::label_values! {
     EventsShare => "events_share",
     /// A viewer by HTTP-FLV was refused: the token or address has as many as one may have (429).
     FlvShare => "flv_share",
+    /// A request of LL-HLS that would wait for a part was refused: its network, or all of them, have as many as may wait (429, 503).
+    HlsShare => "hls_share",
     /// An RTMP player was refused: players have all connections that are not kept for publishers.
     RtmpPlayersFull => "rtmp_players_full",
     /// An RTMP player was refused: the token or address has as many players as one may have.
