@@ -179,6 +179,8 @@ pub fn hls(config: &Config) -> HlsConfig {
         converts_long_groups: config.hls.convert_long_groups,
         cache_bytes: config.hls.cache.as_u64(),
         window_bytes: config.hls.windows.as_u64(),
+        // A player waits for video and for audio.
+        waiting: (2 * config.http.connections, 2 * config.http.connections_per_address),
         ..HlsConfig::default()
     }
 }

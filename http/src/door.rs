@@ -74,6 +74,10 @@ impl Door {
         if !is_text(uri.path()) {
             return Err(Problem::bad_request("the address is not UTF-8 where it is percent-encoded"));
         }
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            // A proxy may have taken another of them (RFC 9112 3.2).
+            return Err(Problem::bad_request("the request states several Hosts"));
+        }
         let host = uri.authority().map(|authority| authority.as_str()).or_else(|| stated(headers, header::HOST));
         if self.guarded && !host.is_none_or(is_loopback) {
             return Err(Problem::new(
@@ -306,6 +310,8 @@ mod tests {
             assert_eq!(status(&door, &Method::GET, "/", &[(header::HOST, host)]), refused, "{host}");
         }
         assert_eq!(status(&door, &Method::GET, "/", &[]), None, "HTTP/1.0 states no host");
+        let two = [(header::HOST, "localhost"), (header::HOST, "evil.example")];
+        assert_eq!(status(&door, &Method::GET, "/", &two), Some(400), "a proxy may have taken the other one");
     }
 
     #[test]

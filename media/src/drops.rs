@@ -131,6 +131,8 @@ metric::label_values! {
     EventsShare => "events_share",
     /// A viewer by HTTP-FLV was refused: the token or address has as many as one may have (429).
     FlvShare => "flv_share",
+    /// A request of LL-HLS that would wait for a part was refused: its network, or all of them, have as many as may wait (429, 503).
+    HlsShare => "hls_share",
     /// An RTMP player was refused: players have all connections that are not kept for publishers.
     RtmpPlayersFull => "rtmp_players_full",
     /// An RTMP player was refused: the token or address has as many players as one may have.
@@ -139,6 +141,8 @@ metric::label_values! {
     TooFast => "too_fast",
     /// A publisher sent more than `ingest.bitrate`, and was ended.
     BitrateTooHigh => "bitrate_too_high",
+    /// A publisher changed its codecs or their parameters too often, and was ended.
+    ParametersTooOften => "parameters_too_often",
     /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest => "stun_not_request",
     /// A STUN message has a user name that is not the session's.

@@ -139,8 +139,7 @@ impl Hub {
         &self.calendar
     }
 
-    /// Begins or continues to publish `name`. The source remembers its publisher. A refused publisher leaves no
-    /// trace.
+    /// Begins or continues to publish `name`. The source remembers its publisher. A refused one leaves no trace.
     pub fn publish(
         &self,
         name: &SourceName,
@@ -151,7 +150,7 @@ impl Hub {
         let mut names = self.names.lock();
         let source = self.find_free(&names, name, publisher.protocol, now)?;
         let source = source.unwrap_or_else(|| self.begin(&mut names, name, publisher.clone(), now));
-        let publication = Publication::new(source, publisher, self.limits.bitrate, now);
+        let publication = Publication::new(source, publisher, now);
         drop(names);
         self.changes.tell(&name.room);
         Ok(publication)
@@ -179,7 +178,8 @@ impl Hub {
         });
         let feed = Feed::new(self.deriver.clone());
         let clocks = (self.clock(), room.program.clock());
-        let source = Source::new(name.clone(), publisher, clocks, feed, self.changes.clone(), now);
+        let limit = (self.limits.bitrate, now);
+        let source = Source::new(name.clone(), publisher, clocks, feed, self.changes.clone(), limit);
         if room.sources.is_empty() || (!self.limits.directed && name.is_host()) {
             source.pass_to(&room.program);
         }

@@ -27,6 +27,7 @@ pub mod flv;
 pub mod frame;
 pub mod gate;
 pub mod hub;
+mod intake;
 pub mod key;
 pub mod life;
 pub mod meter;

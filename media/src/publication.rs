@@ -7,7 +7,6 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::advice::{Advisor, LeftOut};
-use crate::bucket::Bucket;
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
@@ -22,17 +21,6 @@ use crate::track::Track;
 
 /// How long after the first frame viewers wait for a main track that was not announced.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// The overheads ([`Frame::OVERHEAD`]) of a second that are not counted towards the bitrate: those of one publisher's video, audio
-/// and renditions. A frame of one byte in a message of its own has two, so a stream may have its whole bitrate and 200 of them.
-const OVERHEADS_FREE: f64 = 400.0;
-
-/// What the headers of packets and chunks may have besides, as a part of the bitrate: they have up to 30 bytes of 1200 by RTP, and
-/// 1 of 128 by RTMP.
-const HEADERS: f64 = 1.0 / 32.0;
-
-/// How much of its bitrate a publisher may send at once, in seconds: a group that was held back, the start of a file.
-const BURST: f64 = 4.0;
 
 /// Is a frame as a protocol brought it, with the publisher's own timestamps.
 #[derive(Clone, Debug)]
@@ -69,6 +57,12 @@ pub enum Ended {
          the bitrate, or send a file at its own speed (ffmpeg -re)", .0 / 1_000_000
     )]
     TooMuch(u64),
+    /// It changes its codecs or their parameters too often.
+    #[error(
+        "this stream changes its codec, its resolution or other parameters several times a second, which is more than this server takes \
+         from one publisher: send one form of it"
+    )]
+    TooManyChanges,
 }
 
 impl Ended {
@@ -77,6 +71,7 @@ impl Ended {
         match self {
             Self::TakenOver(_) => "taken_over",
             Self::TooMuch(_) => "too_much",
+            Self::TooManyChanges => "too_many_changes",
         }
     }
 }
@@ -95,15 +90,10 @@ pub struct Publication {
     /// Whether all its tracks are there, so that it waits for none any more.
     is_complete: bool,
     advisor: Box<Advisor>,
-    bitrate: u64,
-    /// The bytes that it may send now, and the overhead of each frame. All that is kept of a stream (rings, parts, segments, windows)
-    /// is a time times its bitrate, so this bounds it for all of them.
-    bytes: Bucket,
 }
 
 impl Publication {
-    /// `bitrate` is the most that it may send, in bits per second.
-    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, bitrate: u64, now: Instant) -> Self {
+    pub(crate) fn new(source: Arc<Source>, publisher: Publisher, now: Instant) -> Self {
         let publisher = source.connect(publisher, now);
         let clock = source.resume_clock();
         Self {
@@ -116,14 +106,7 @@ impl Publication {
             settled: false,
             is_complete: false,
             advisor: Box::default(),
-            bitrate,
-            bytes: Self::bucket(bitrate, now),
         }
-    }
-
-    fn bucket(bitrate: u64, now: Instant) -> Bucket {
-        let each_second = bitrate as f64 / 8.0 * (1.0 + HEADERS) + OVERHEADS_FREE * Frame::OVERHEAD as f64;
-        Bucket::new(each_second, each_second * BURST, now)
     }
 
     /// Returns the source that it feeds.
@@ -145,14 +128,14 @@ impl Publication {
     /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
     /// and counted, and so is a message of timed metadata that is too large.
     ///
-    /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's. The bytes of the frame
-    /// were charged where they came in ([`Publication::received`]). Here it costs what keeping it takes besides.
+    /// A publisher that sends more than `ingest.bitrate`, or changes its parameters too often, is ended: whatever else it cost would
+    /// be another's. The bytes of the frame were charged where they came in ([`Publication::received`]).
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
             DropReason::FrameAfterEnd.count(1);
             return Err(TakenOver.into());
         }
-        self.take(Frame::OVERHEAD, now)?;
+        self.source.intake().take(&arrival, now)?;
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
@@ -169,23 +152,10 @@ impl Publication {
         Ok(())
     }
 
-    /// Charges `bytes` of the publisher, as they were on the wire, in this number of messages or packets. Each of them costs
-    /// [`Frame::OVERHEAD`] at least, because it takes time. A session calls this once for all that comes, where it comes in, and
-    /// whatever becomes of it: a frame, a repair, padding, a codec that is not carried.
+    /// Charges `bytes` of the publisher, as they were on the wire, in this number of messages or packets. A session calls this once
+    /// for all that comes, where it comes in, and whatever becomes of it: a frame, a repair, padding, a codec that is not carried.
     pub fn received(&mut self, bytes: usize, messages: u64, now: Instant) -> Result<(), Ended> {
-        let least = usize::try_from(messages).unwrap_or(usize::MAX).saturating_mul(Frame::OVERHEAD);
-        match bytes.max(least) {
-            0 => Ok(()),
-            cost => self.take(cost, now),
-        }
-    }
-
-    fn take(&mut self, bytes: usize, now: Instant) -> Result<(), Ended> {
-        if self.bytes.try_take(bytes as f64, now).is_ok() {
-            return Ok(());
-        }
-        DropReason::BitrateTooHigh.count(1);
-        Err(Ended::TooMuch(self.bitrate))
+        self.source.intake().receive(bytes, messages, now)
     }
 
     fn place(&mut self, arrival: Arrival, now: Instant) -> Frame {
@@ -317,10 +287,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::codec;
     use crate::gate::Admission;
     use crate::hub::{Hub, HubLimits};
     use crate::source::Protocol;
-    use crate::testing::{audio, video};
+    use crate::testing::{audio, h264, video};
     use crate::time::NodeClock;
 
     const BITRATE: u64 = 2_000_000;
@@ -362,6 +333,75 @@ mod tests {
         let pushed = (0..1_000_000).find(|frame| push(*frame).is_err());
         let pushed = usize::try_from(pushed.unwrap()).unwrap();
         assert!(pushed * Frame::OVERHEAD < 6 * BITRATE as usize / 8, "{pushed}");
+    }
+
+    #[test]
+    fn a_publisher_that_begins_again_and_again_has_no_more_than_one_that_goes_on() {
+        let now = Instant::now();
+        let limits = HubLimits { bitrate: BITRATE, ..HubLimits::default() };
+        let hub = Hub::new(NodeClock::new(now, SystemTime::UNIX_EPOCH), limits, None);
+        let parameters = video();
+        let pushed = |now| {
+            let by = Admission::default().by(Protocol::Rtmp);
+            let mut publication = hub.publish(&"demo".parse().unwrap(), by, now).unwrap();
+            let mut send = |frame| {
+                publication.received(50_000, 1, now)?;
+                publication.push(arrival(&parameters, Ticks(frame), 50_000), now)
+            };
+            (0..1_000).find(|frame| send(*frame).is_err()).unwrap()
+        };
+        assert!((15..40).contains(&pushed(now)));
+        assert_eq!((pushed(now), pushed(now)), (0, 0));
+        assert!((1..10).contains(&pushed(now + Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_publisher_that_changes_its_parameters_again_and_again_is_ended() {
+        let start = Instant::now();
+        let (here, there, other) = (h264(), video(), audio());
+        let after = |frame: u64, rate: u64| start + Duration::from_millis(frame * 1000 / rate);
+        let flips = |rate| {
+            let mut publication = publication(start);
+            let mut ended = None;
+            for frame in 0..2_000 {
+                let parameters = if frame % 2 == 0 { &here } else { &there };
+                let dts = Ticks(i64::try_from(frame * 90_000 / rate).unwrap());
+                publication.push(arrival(&other, Ticks(dts.0 / 90 * 48), 10), after(frame, rate)).unwrap();
+                if let Err(why) = publication.push(arrival(parameters, dts, 10), after(frame, rate)) {
+                    ended = Some((frame, why));
+                    break;
+                }
+            }
+            ended
+        };
+        assert_eq!(flips(2), None, "two in a second");
+        assert!(matches!(flips(30), Some((29..40, Ended::TooManyChanges))));
+        let mut publication = publication(start);
+        for frame in 0..1_000 {
+            // Other values that say the same, as of an encoder that repeats its header.
+            let same = Arc::new(Parameters::clone(&here));
+            let dts = Ticks(i64::try_from(frame * 3_000).unwrap());
+            publication.push(arrival(&same, dts, 10), after(frame, 30)).unwrap();
+        }
+    }
+
+    #[test]
+    fn parameters_that_viewers_get_with_each_keyframe_are_charged() {
+        let now = Instant::now();
+        let large = |keyframe| {
+            let Parameters::H264(known) = Parameters::clone(&h264()) else { unreachable!() };
+            let pps = vec![Bytes::from([&known.pps[0][..], &[1; 50_000]].concat())];
+            let parameters = codec::h264::Parameters::from_parameter_sets(known.sps, pps).unwrap();
+            let parameters = Arc::new(Parameters::H264(parameters));
+            let mut publication = publication(now);
+            let push = |frame: &i64| {
+                let arrival = Arrival { keyframe, ..arrival(&parameters, Ticks(frame * 3_000), 10) };
+                publication.push(arrival, now).is_err()
+            };
+            (0..10_000).find(push)
+        };
+        assert!((15..40).contains(&large(true).unwrap()));
+        assert!(large(false).unwrap() > 1_000);
     }
 
     #[test]

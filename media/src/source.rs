@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::advice::Advice;
@@ -11,6 +11,7 @@ use crate::changes::Changes;
 use crate::clock::SourceClock;
 use crate::feed::{Feed, FeedStage};
 use crate::frame::Frame;
+use crate::intake::Intake;
 use crate::key::TrackKey;
 use crate::name::{PersonId, SourceName};
 use crate::program::{Brings, FENCE_MAX, Inlet, Keyframes, Program, TimelineId};
@@ -104,6 +105,8 @@ pub struct Source {
     /// The number of the present publisher. A publication of an earlier number was taken over. It changes under the
     /// lock of `state`.
     publisher: watch::Sender<u64>,
+    /// What its publishers may send now.
+    intake: Mutex<Intake>,
     state: Mutex<State>,
     /// Where the source tells that its public state has changed.
     changes: Changes,
@@ -126,7 +129,7 @@ impl Source {
         (clock, program_clock): (NodeClock, ProgramClock),
         feed: Arc<Feed>,
         changes: Changes,
-        now: Instant,
+        (bitrate, now): (u64, Instant),
     ) -> Arc<Self> {
         let state = State { last: publisher, connected: false, arrived: false, last_heard: now };
         let publisher = watch::Sender::new(0);
@@ -141,6 +144,7 @@ impl Source {
             advice: Mutex::default(),
             of_program: Mutex::default(),
             publisher,
+            intake: Mutex::new(Intake::new(bitrate, now)),
             state: Mutex::new(state),
             changes,
         })
@@ -225,6 +229,11 @@ impl Source {
     /// Returns whether a program waits for a keyframe of it to play it as it is.
     pub fn is_awaited(&self) -> bool {
         self.outlet.lock().as_ref().is_some_and(Inlet::is_awaited)
+    }
+
+    /// Returns what its publishers may send now. Only the present one asks, so nobody waits for the lock.
+    pub(crate) fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock()
     }
 
     /// Puts a frame on `track`, one of this source's, and into the program it is passed through to.

@@ -12,6 +12,7 @@ use onmic_room::{Actor, RoomName};
 
 use super::Api;
 use super::commands::{WireCommand, malformed};
+use super::json;
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
 use crate::rooms::rate::Doing;
@@ -60,13 +61,14 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
 /// A JSON body. An absent one counts as an empty object.
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = onmic_http::body::read(request, state).await?;
-        let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(json).map(Self).map_err(|error| malformed(&error))
+        let length = bytes.len();
+        let read = move || serde_json::from_slice(if bytes.is_empty() { b"{}" } else { &bytes });
+        json::read(length, read).await?.map(Self).map_err(|error| malformed(&error))
     }
 }
 

@@ -187,7 +187,10 @@ pub fn room_name(text: &str) -> Result<onmic_room::RoomName, Problem> {
 /// Returns the problem of a body that is not JSON (400), or does not have the expected shape (422).
 pub fn malformed(error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
-    match error.classify() {
+    /// The most characters of what the library says, which repeats unknown names.
+    const CHARS: usize = 300;
+    let (category, error) = (error.classify(), error.to_string().chars().take(CHARS).collect::<String>());
+    match category {
         Category::Data => unprocessable(format!("This cannot be understood: {error}.")),
         Category::Io | Category::Syntax | Category::Eof => Problem::bad_request(format!("This is not JSON: {error}.")),
     }

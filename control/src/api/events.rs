@@ -32,6 +32,7 @@ use onmic_room::Authority;
 use super::Api;
 use super::addresses::under;
 use super::commands::{WireCommand, id, malformed};
+use super::json;
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox};
 use crate::rooms::order::{Done, Order};
@@ -51,6 +52,8 @@ const MESSAGE_MAX: usize = 64 * 1024;
 const HOST_MESSAGE_MAX: usize = 768 * 1024;
 /// The buffer of a connection for each way, in bytes. Most clients send little, and there are many of them.
 const BUFFER: usize = 4 * 1024;
+/// The longest message that is read although it comes too fast, so that its answer has its id, in bytes.
+const READ_TOO_FAST: usize = 4 * 1024;
 /// The most messages in a row that may be refused before a client is taken for broken.
 const STRIKES: u32 = 100;
 
@@ -308,21 +311,20 @@ async fn obeyed(obeying: &mut Option<Obeying<'_>>) -> (Value, Result<Done, Probl
 
 /// Carries out the command of a message.
 async fn obey(connection: &Connection, rate: &Rate, text: Utf8Bytes) -> (Value, Result<Done, Problem>) {
-    // The id is read on its own, so that the answer has it even if the command cannot be read.
-    let value = match serde_json::from_str::<Value>(&text) {
-        Ok(value) => value,
-        Err(error) => return (Value::Null, Err(malformed(&error))),
+    // To read a large message costs more than to obey it, so the rate comes first.
+    let length = text.len();
+    let kept = match rate.keep(Doing::Message(length)) {
+        Err(problem) if length > READ_TOO_FAST => return (Value::Null, Err(problem)),
+        kept => kept,
     };
-    // The answer repeats the id only if it is short, so that a client cannot make the server send much.
-    let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
-    let id = id.cloned().unwrap_or(Value::Null);
-    if let Err(problem) = rate.keep(Doing::Request) {
+    let (id, command) = match json::read(length, move || read(&text)).await {
+        Ok(read) => read,
+        Err(problem) => return (Value::Null, Err(problem)),
+    };
+    if let Err(problem) = kept {
         return (id, Err(problem));
     }
-    let order = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error)).and_then(|said| {
-        let Said::Command { command, .. } = said;
-        command.order(&connection.by)
-    });
+    let order = command.and_then(|command| command.order(&connection.by));
     let order = order.and_then(|order| match order {
         Order::Chat(_) => rate.keep(Doing::Chat).map(|()| order),
         _ => Ok(order),
@@ -331,6 +333,20 @@ async fn obey(connection: &Connection, rate: &Rate, text: Utf8Bytes) -> (Value, 
         Ok(order) => (id, connection.order(order).await.map_err(Problem::from)),
         Err(problem) => (id, Err(problem)),
     }
+}
+
+/// Reads a message: the id of its command, and the command.
+fn read(text: &str) -> (Value, Result<WireCommand, Problem>) {
+    // The id is read on its own, so that the answer has it even if the command cannot be read.
+    let value = match serde_json::from_str::<Value>(text) {
+        Ok(value) => value,
+        Err(error) => return (Value::Null, Err(malformed(&error))),
+    };
+    // The answer repeats the id only if it is short, so that a client cannot make the server send much.
+    let id = value.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 64));
+    let id = id.cloned().unwrap_or(Value::Null);
+    let said = serde_json::from_value::<Said>(value).map_err(|error| malformed(&error));
+    (id, said.map(|Said::Command { command, .. }| command))
 }
 
 /// Returns the rendered answer to a command, and counts it if it denies something.

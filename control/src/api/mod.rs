@@ -5,6 +5,7 @@ mod advice;
 mod caller;
 mod commands;
 mod events;
+mod json;
 mod openapi;
 mod page;
 mod problem;

@@ -32,6 +32,8 @@ impl Rates {
 pub enum Doing {
     /// A request or a command.
     Request,
+    /// A command in a message of this many bytes. It counts as a request for each [`REQUEST_BYTES`] of them.
+    Message(usize),
     /// A message for the chat of a room, beside the request that brings it.
     Chat,
     /// A connection to the events of a room, beside the request that asks for it. It may make a guest.
@@ -43,12 +45,24 @@ impl Doing {
     /// principal, so these are for hundreds of people.
     const fn rate(self) -> (f64, f64) {
         match self {
-            Self::Request => (100.0, 500.0),
+            Self::Request | Self::Message(_) => (100.0, 500.0),
             Self::Chat => (20.0, 100.0),
             Self::Enter => (20.0, 300.0),
         }
     }
+
+    /// Returns how much of its rate it takes.
+    fn amount(self) -> f64 {
+        match self {
+            Self::Message(bytes) => bytes.div_ceil(REQUEST_BYTES).max(1) as f64,
+            Self::Request | Self::Chat | Self::Enter => 1.0,
+        }
+    }
 }
+
+/// The bytes of a message that cost as much as a request does: half a millisecond to read the densest JSON. The pictures of a room
+/// have as many as 48 requests.
+const REQUEST_BYTES: usize = 16 * 1024;
 
 /// The most principals whose rates are kept. Those who come beyond it go uncounted for the seconds until others are forgotten.
 const PRINCIPALS_MAX: usize = 100_000;
@@ -122,11 +136,11 @@ impl Own {
     fn take(&mut self, doing: Doing, now: Instant) -> Result<(), Duration> {
         self.last = self.last.max(now);
         let bucket = match doing {
-            Doing::Request => &mut self.request,
+            Doing::Request | Doing::Message(_) => &mut self.request,
             Doing::Chat => &mut self.chat,
             Doing::Enter => &mut self.enter,
         };
-        bucket.try_take(1.0, now)
+        bucket.try_take(doing.amount(), now)
     }
 }
 
@@ -160,6 +174,18 @@ mod tests {
         assert!(
             rates.take(&anna, Doing::Request, start + Duration::from_secs(2)).unwrap_err() <= Duration::from_millis(10)
         );
+    }
+
+    #[test]
+    fn a_large_message_counts_as_many_requests() {
+        let (rates, start) = (PrincipalRates::default(), Instant::now());
+        let anna = Principal::Token("anna".into());
+        let taken = |bytes, now| (0..1000).filter(|_| rates.take(&anna, Doing::Message(bytes), now).is_ok()).count();
+        assert_eq!(taken(50 * REQUEST_BYTES, start), 10);
+        assert_eq!(taken(0, start), 0, "they have one rate");
+        let rested = start + Duration::from_secs(1);
+        assert_eq!(taken(REQUEST_BYTES + 1, rested), 50);
+        assert_eq!(taken(1, rested + Duration::from_secs(1)), 100);
     }
 
     #[test]

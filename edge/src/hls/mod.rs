@@ -2,7 +2,7 @@
 //!
 //! One task per feed ([`driver`]) packages it and publishes immutable views. Requests read a view, or wait for the next
 //! one. A waiting request is its connection's own task parked on a `watch`. This crate has no task, timer or copy for
-//! it.
+//! it. All of them are woken by each part, so one network has a share of them: by HTTP/2 a connection has a hundred requests.
 //!
 //! URLs are the same for all viewers and carry no token, so that any cache can stand in front. `/hls/ROOM/index.m3u8`
 //! names the directory of the stream, `/hls/ROOM/ID/`, where ID is the time at which packaging began. So a cached file
@@ -35,7 +35,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use onmic_http::Sender;
-use onmic_media::{Action, Budget, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, TrackKey, metric};
+use onmic_media::name::Principal;
+use onmic_media::{
+    Action, Budget, DropReason, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, Share, Shares, TrackKey, metric,
+};
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
@@ -75,6 +78,8 @@ pub struct HlsConfig {
     pub window_bytes: u64,
     /// The longest wait of the first request for a room for its first part.
     pub start: Duration,
+    /// The most requests that wait for a part at once, of all and of one network.
+    pub waiting: (usize, usize),
 }
 
 impl Default for HlsConfig {
@@ -87,6 +92,7 @@ impl Default for HlsConfig {
             cache_bytes: 256 << 20,
             window_bytes: 4 << 30,
             start: Duration::from_secs(10),
+            waiting: (40_000, 4_000),
         }
     }
 }
@@ -137,7 +143,7 @@ impl Hls {
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let streams = Mutex::default();
-        let (changes, requests) = (watch::Sender::new(0), Requests::new());
+        let (changes, requests) = (watch::Sender::new(0), Requests::new(config.waiting));
         let windows = Budget::new(config.window_bytes);
         Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, streams, requests, changes }) }
     }
@@ -370,11 +376,11 @@ async fn file(
     let answer = match file {
         File::Playlist(key) => {
             note(&stream, address(&client), &headers);
-            answer_playlist(&shared, &stream, key, uri.query(), &headers).await
+            answer_playlist(&shared, &stream, key, (uri.query(), &sender), &headers).await
         }
         File::Init(key, number) => answer_init(&stream, key, number, &headers),
         File::Segment(key, msn) => answer_segment(&shared, &stream, key, msn, &headers),
-        File::Part(key, number) => answer_part(&shared, &stream, key, number, &headers).await,
+        File::Part(key, number) => answer_part(&shared, &stream, (key, number), &sender, &headers).await,
     };
     shared.requests.finish(kind, answer)
 }
@@ -383,11 +389,11 @@ async fn answer_playlist(
     shared: &Shared,
     stream: &Stream,
     key: TrackKey,
-    query: Option<&str>,
+    (query, sender): (Option<&str>, &Sender),
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let directives = Directives::parse(query)?;
-    let view = wait(stream, key, &shared.requests.blocked, |view| match directives.judge(&view.published) {
+    let view = wait(stream, key, (&shared.requests, sender), |view| match directives.judge(&view.published) {
         Ok(Verdict::Wait) => None,
         Ok(Verdict::Ready) => Some(Ok(())),
         Err(error) => Some(Err(error)),
@@ -429,13 +435,13 @@ fn answer_segment(
 async fn answer_part(
     shared: &Shared,
     stream: &Stream,
-    key: TrackKey,
-    number: u64,
+    (key, number): (TrackKey, u64),
+    sender: &Sender,
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let hinted = stream.view(key).ok_or(EdgeError::NoSuchFile)?.next_part;
     // Only the part that the preload hint names is waited for.
-    let view = wait(stream, key, &shared.requests.blocked, |view| {
+    let view = wait(stream, key, (&shared.requests, sender), |view| {
         (number != hinted || view.next_part != number || view.published.ended).then_some(Ok(()))
     })
     .await?;
@@ -452,14 +458,14 @@ fn answer_media(view: &View, key: TrackKey, body: Chain, headers: &HeaderMap) ->
 async fn wait(
     stream: &Stream,
     key: TrackKey,
-    gauge: &metrics::Gauge,
+    (requests, sender): (&Requests, &Sender),
     judge: impl Fn(&View) -> Option<Result<(), EdgeError>>,
 ) -> Result<Arc<View>, EdgeError> {
     let now = stream.view(key).ok_or(EdgeError::NoSuchFile)?;
     if let Some(verdict) = judge(&now) {
         return verdict.map(|()| now);
     }
-    let _blocked = Blocked::new(gauge);
+    let _blocked = requests.block(sender.counted())?;
     let mut views = stream.views(key).ok_or(EdgeError::NoSuchFile)?;
     let mut stalls = now.stalls;
     drop(now);
@@ -476,18 +482,14 @@ async fn wait(
 }
 
 /// Counts a request in the gauge while it waits.
-struct Blocked(metrics::Gauge);
-
-impl Blocked {
-    fn new(gauge: &metrics::Gauge) -> Self {
-        gauge.increment(1.0);
-        Self(gauge.clone())
-    }
+struct Blocked {
+    gauge: metrics::Gauge,
+    _share: Share,
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.gauge.decrement(1.0);
     }
 }
 
@@ -522,14 +524,23 @@ struct Requests {
     answered: [metrics::Counter; Kind::ALL.len()],
     bytes: metrics::Counter,
     blocked: metrics::Gauge,
+    waiting: Arc<Shares>,
 }
 
 impl Requests {
-    fn new() -> Self {
+    fn new((all, each): (usize, usize)) -> Self {
         let answered =
             Kind::ALL.map(|kind| metrics::counter!(metric::HLS_REQUESTS, "kind" => kind.name(), "status" => "200"));
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "hls");
-        Self { answered, bytes, blocked: metrics::gauge!(metric::HLS_BLOCKED) }
+        let waiting = Shares::new("requests that wait for LL-HLS", all, each);
+        Self { answered, bytes, blocked: metrics::gauge!(metric::HLS_BLOCKED), waiting }
+    }
+
+    /// Lets a request from the network `who` wait. It counts for the network and not for the token, which an audience may share.
+    fn block(&self, who: Option<Principal>) -> Result<Blocked, EdgeError> {
+        let share = self.waiting.take(who).inspect_err(|_| DropReason::HlsShare.count(1))?;
+        self.blocked.increment(1.0);
+        Ok(Blocked { gauge: self.blocked.clone(), _share: share })
     }
 
     fn finish(&self, kind: Kind, answer: Result<Response, EdgeError>) -> Response {
@@ -587,6 +598,19 @@ mod tests {
         assert_eq!(streams.forget_past(start + keep, keep), Some(start + Duration::from_secs(10)));
         assert_eq!(streams.forget_past(start + keep * 2, keep), None);
         assert!(streams.past.is_empty());
+    }
+
+    #[test]
+    fn one_network_leaves_waiting_to_others() {
+        let requests = Requests::new((3, 2));
+        let network = |address: &str| Some(Principal::at(address.parse().unwrap()));
+        let waiting: Vec<_> = (0..2).map(|_| requests.block(network("192.0.2.1")).ok().unwrap()).collect();
+        let refused = requests.block(network("192.0.2.1")).err().unwrap();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let _other = requests.block(network("192.0.2.2")).ok().unwrap();
+        assert_eq!(requests.block(None).err().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(waiting);
+        assert!(requests.block(network("192.0.2.1")).is_ok());
     }
 
     #[tokio::test]

@@ -5,11 +5,12 @@
 //! the same time, each picture waits for the tag that begins the next one. Publishers that never do so wait for nothing.
 //!
 //! The picture that shows it has gone on without its other slices. A keyframe goes out once more, whole, because everything after it
-//! refers to it. Holds one picture of at most as many bytes as a message may have.
+//! refers to it. Holds one picture of at most as many bytes as a message may have, and [`UNITS_MAX`] units.
 //!
 //! [`Codec::continues_picture`]: onmic_media::Codec::continues_picture
 
 use bytes::{Bytes, BytesMut};
+use onmic_media::codec::UNITS_MAX;
 use onmic_media::{Arrival, DropReason};
 
 /// Joins the pictures of one video track.
@@ -28,13 +29,15 @@ struct Picture {
     first: Arrival,
     /// The slices of the tags after it.
     rest: BytesMut,
+    /// The number of units in it.
+    units: usize,
     /// Whether it has gone on as far as it had come.
     has_gone: bool,
 }
 
 impl Picture {
     fn whole(self) -> Option<Arrival> {
-        let Self { mut first, rest, has_gone } = self;
+        let Self { mut first, rest, has_gone, .. } = self;
         if !rest.is_empty() {
             first.payload = Bytes::from([&first.payload[..], &rest].concat());
         }
@@ -62,15 +65,19 @@ impl Slices {
             if last.has_gone {
                 return Err(DropReason::TagOfPassedPicture);
             }
-            if last.first.payload.len() + last.rest.len() + tag.payload.len() > self.bytes_max {
+            let bytes = last.first.payload.len() + last.rest.len() + tag.payload.len();
+            let units = last.units + codec.units(&tag.payload);
+            if bytes > self.bytes_max || units > UNITS_MAX {
                 return Err(DropReason::FrameTooLarge);
             }
+            last.units = units;
             last.rest.extend_from_slice(&tag.payload);
             return Ok(None);
         }
         let goes_on = (!self.in_pieces).then(|| tag.clone());
         let has_gone = goes_on.is_some();
-        let before = self.last.replace(Picture { first: tag, rest: BytesMut::new(), has_gone });
+        let units = codec.units(&tag.payload);
+        let before = self.last.replace(Picture { first: tag, rest: BytesMut::new(), units, has_gone });
         Ok(goes_on.or_else(|| before.and_then(Picture::whole)))
     }
 
@@ -192,5 +199,11 @@ mod tests {
         let refused = (0..20).filter(|_| slices.take(tag(&parameters, 0, &[&more])).is_err()).count();
         assert_eq!(refused, 13);
         assert!(slices.finish().unwrap().payload.len() <= BYTES_MAX);
+
+        let many = [key_more; 2_000];
+        let mut slices = Slices::new(BYTES_MAX);
+        slices.take(tag(&parameters, 0, &[key])).unwrap();
+        let refused = (0..10).filter(|_| slices.take(tag(&parameters, 0, &many)).is_err()).count();
+        assert_eq!(refused, 6, "8001 units are joined");
     }
 }

@@ -8,11 +8,12 @@
 //! a picture, in an access unit of their own, or one kind at a time. Unusable ones change nothing and stay in front of their
 //! picture.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Codec, Malformed, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use super::{Codec, Malformed, Parameters, UNITS_MAX, aac, av1, h264, h265, nal, opus, vp8, vp9};
 use crate::drops::DropReason;
 
 /// The most bytes of parameter sets that wait for those without which they are not complete, and of units that wait for a
@@ -67,8 +68,12 @@ impl InBand {
 
     /// Learns from the next payload, and returns the frame in it in canonical form: without parameter sets, delimiters, filler
     /// or ADTS, and behind what came without a picture before. It is empty when the payload has no picture. Nothing is copied
-    /// where what goes stands in front.
+    /// where what goes stands in front. A payload of more than [`UNITS_MAX`] units is refused.
     pub fn take(&mut self, payload: Bytes) -> Result<Bytes, Malformed> {
+        let units = self.codec.units(&payload);
+        if units > UNITS_MAX {
+            return Err(Malformed::OutOfRange { what: "access unit", field: "number of units", value: units as u64 });
+        }
         match self.codec {
             Codec::H264 | Codec::H265 => Ok(self.take_nal_units(payload)),
             Codec::Av1 => {
@@ -94,17 +99,22 @@ impl InBand {
         let codec = self.codec;
         let mut came: [Vec<&[u8]>; KINDS] = Default::default();
         let (mut plain, mut is_picture) = (true, false);
+        // A peer may send thousands of sets. Comparing each with all before it took seconds.
+        let mut seen = HashSet::new();
         for unit in nal::nal_units(&payload) {
             match role(codec, unit) {
                 Role::Slice => is_picture = true,
                 Role::Beside => {}
-                Role::Set(kind) if !came[kind].contains(&unit) => {
-                    came[kind].push(unit);
+                Role::Set(kind) => {
                     plain = false;
+                    if seen.insert(unit) {
+                        came[kind].push(unit);
+                    }
                 }
-                Role::Set(_) | Role::Nothing => plain = false,
+                Role::Nothing => plain = false,
             }
         }
+        drop(seen);
         if plain {
             return self.at_picture(payload, is_picture, true);
         }
@@ -305,6 +315,43 @@ mod tests {
         let huge = nal::join([&[&[0x67][..], &vec![1; PENDING_BYTES_MAX]].concat()[..]]);
         assert!(in_band.take(huge).unwrap().is_empty());
         assert!(in_band.pending.iter().all(Vec::is_empty) && in_band.before_picture.is_empty());
+    }
+
+    #[test]
+    fn a_payload_of_very_many_units_is_refused_whatever_they_are() {
+        let picture: [&[u8]; 3] = [&[0, 0, 0, 2, 0x41, 0x9a], &[0, 0, 0, 3, 0x02, 1, 0x9a], &[0x32, 2, 0x30, 0]];
+        let codecs = [Codec::H264, Codec::H265, Codec::Av1];
+        let tiny: [&[&[u8]]; 3] = [
+            &[&[0, 0, 0, 0], &[0, 0, 0, 2, 6, 5], &[0, 0, 0, 2, 0x68, 1], &[0, 0, 0, 2, 0x41, 0x9a]],
+            &[&[0, 0, 0, 0], &[0, 0, 0, 3, 0x4e, 1, 5], &[0, 0, 0, 3, 0x44, 1, 1]],
+            &[&[0x12, 0], &[0x2a, 0], &[0x7a, 1, 0]],
+        ];
+        for ((codec, picture), tiny) in codecs.into_iter().zip(picture).zip(tiny) {
+            for unit in tiny {
+                let of = |count| Bytes::from([&unit.repeat(count)[..], picture].concat());
+                assert!(InBand::new(codec, None).take(of(UNITS_MAX - 1)).is_ok(), "{codec} {unit:?}");
+                let refused = InBand::new(codec, None).take(of(UNITS_MAX));
+                assert!(matches!(refused, Err(Malformed::OutOfRange { .. })), "{codec} {unit:?}");
+            }
+        }
+        assert_eq!(Codec::Av1.units(&[0x12, 0].repeat(1_000_000)), UNITS_MAX + 1, "it does not count on");
+    }
+
+    #[test]
+    fn thousands_of_different_parameter_sets_are_no_parameters() {
+        for codec in [Codec::H264, Codec::H265] {
+            let (_, _, frame, parameters) = fixture(codec);
+            let header: &[u8] = if codec == Codec::H264 { &[0x68] } else { &[0x44, 1] };
+            let sets: Vec<_> = (0..8_000_u16).map(|number| [header, &number.to_be_bytes(), &[0x80]].concat()).collect();
+            let many = [&nal::join(sets.iter().map(Vec::as_slice))[..], &frame].concat();
+            let mut in_band = InBand::new(codec, Some(Arc::new(parameters.clone())));
+            assert_eq!(
+                in_band.take(many.clone().into()).unwrap(),
+                many,
+                "{codec}: they stay in front of their picture"
+            );
+            assert_eq!(**in_band.parameters().unwrap(), parameters, "{codec}");
+        }
     }
 
     /// Returns units of `codec` that are no picture, and a picture, in canonical form.

@@ -27,6 +27,10 @@ pub use in_band::InBand;
 /// The longest side of a picture that is accepted, in pixels.
 pub const LARGEST_SIDE: u32 = 16_384;
 
+/// The most NAL units or OBUs of one access unit. A picture of 8 MiB in slices of 1200 bytes has 6991. Each unit costs time and memory
+/// wherever it goes, and by AV1 a third of a packet to each viewer by WebRTC, however few bytes it has.
+pub const UNITS_MAX: usize = 8192;
+
 /// States how a track is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -75,6 +79,16 @@ impl Codec {
             Self::Vp8 => vp8::is_keyframe(payload),
             Self::Vp9 => vp9::is_keyframe(payload),
             Self::Aac | Self::Opus | Self::Metadata => true,
+        }
+    }
+
+    /// Returns the number of NAL units or OBUs of this payload, empty ones included. It stops one above [`UNITS_MAX`]. A payload
+    /// of another codec is one.
+    pub fn units(self, payload: &[u8]) -> usize {
+        match self {
+            Self::H264 | Self::H265 => nal::all_lengths(payload).take(UNITS_MAX + 1).count(),
+            Self::Av1 => av1::obus(payload).take(UNITS_MAX + 1).count(),
+            Self::Vp8 | Self::Vp9 | Self::Aac | Self::Opus | Self::Metadata => 1,
         }
     }
 
@@ -231,6 +245,17 @@ impl Parameters {
             Self::Aac(_) | Self::Opus(_) | Self::Metadata(_) => return None,
         };
         (width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// Returns the bytes of the parameter sets, which stand before each keyframe for viewers by WebRTC. Those of other codecs are
+    /// part of the frames, or have 1 KiB at most.
+    pub(crate) fn in_band_bytes(&self) -> usize {
+        let bytes = |sets: &[bytes::Bytes]| sets.iter().map(bytes::Bytes::len).sum::<usize>();
+        match self {
+            Self::H264(h264) => bytes(&h264.sps) + bytes(&h264.pps),
+            Self::H265(h265) => bytes(&h265.vps) + bytes(&h265.sps) + bytes(&h265.pps),
+            _ => 0,
+        }
     }
 
     /// Returns the frames per second, if the bitstream declares them.

@@ -50,6 +50,16 @@ impl Iterator for NalRanges<'_> {
     }
 }
 
+/// Returns the lengths of all NAL units of a payload in canonical form, with those of empty ones, which [`nal_ranges`] skips.
+pub(crate) fn all_lengths(payload: &[u8]) -> impl Iterator<Item = usize> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        let (nal, after) = split_first(rest, LENGTH_BYTES).ok()?;
+        rest = after;
+        Some(nal.len())
+    })
+}
+
 /// Checks that lengths of `length_size` bytes cover the payload exactly, and that there is at least one NAL unit.
 pub fn check(payload: &[u8], length_size: usize) -> Result<(), Malformed> {
     let mut rest = payload;

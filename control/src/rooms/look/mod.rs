@@ -340,13 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn the_pictures_of_all_rooms_are_bounded_by_their_pixels_and_free_what_they_held() {
+    fn the_pictures_of_all_rooms_are_bounded_by_their_bytes_and_free_what_they_held() {
+        let image = plain(100, 100);
+        let file = BASE64_STANDARD.decode(image.rsplit_once(',').unwrap().1).unwrap();
         let of = |count: usize| {
-            let image = plain(100, 100);
             let image = |id: usize| json!({"id": id.to_string(), "kind": "image", "place": place(), "image": image});
             overlays((0..count).map(image).collect())
         };
-        let budget = Budget::new(3 * 40_000);
+        let budget = Budget::new(3 * (40_000 + file.len() as u64));
         let (mut first, mut second) = (Look::default(), Look::default());
         set_within(&budget, &mut first, of(2)).unwrap();
         let refused = set_within(&budget, &mut second, of(2)).unwrap_err().to_string();

@@ -24,8 +24,9 @@ const FILES_MAX: usize = 2 * 1024 * 1024;
 const PIXELS_MAX: u64 = 3840 * 2160;
 /// The most bytes of all pictures of a room, decoded and fitted to the canvas: three that fill it, 25 MB.
 pub(super) const DECODED_MAX: usize = 3 * 1920 * 1080 * 4;
-/// The most bytes of the pictures of all rooms of a node, decoded and fitted to the canvas: 1 GiB, of 41 rooms with the most.
-const DECODED_MAX_OF_NODE: u64 = 1 << 30;
+/// The most bytes of the pictures of all rooms of a node, as files and decoded: 1 GiB, of 39 rooms with the most. A picture of one
+/// pixel may have a file as long as any.
+const BYTES_MAX_OF_NODE: u64 = 1 << 30;
 /// The most lines of a text overlay below its title.
 const LINES_MAX: usize = 12;
 /// The longest line of a text overlay, in characters.
@@ -33,7 +34,7 @@ const LINE_MAX: usize = 200;
 
 /// Returns the budget of the pictures of all rooms.
 pub fn budget() -> Arc<Budget> {
-    Budget::new(DECODED_MAX_OF_NODE)
+    Budget::new(BYTES_MAX_OF_NODE)
 }
 
 /// What a picture holds of the budget. It is no property by which pictures differ.
@@ -97,7 +98,8 @@ impl Overlays<Sent> {
                     let own = file.pixel_bytes()?;
                     (bytes, pixels) = (bytes + file.bytes.len(), pixels + own);
                     fit(bytes, pixels)?;
-                    let held = budget.take(Work::Picture, own as u64).map_err(|spent| Impossible(spent.to_string()))?;
+                    let cost = (own + file.bytes.len()) as u64;
+                    let held = budget.take(Work::Picture, cost).map_err(|spent| Impossible(spent.to_string()))?;
                     OverlayKind::Image(Some((file, Paid { _held: Arc::new(held) })))
                 }
                 OverlayKind::Image(Sent::Kept) => OverlayKind::Image(None),
