@@ -5,6 +5,8 @@
 //! the first viewer that asks and shared by all. A derived track lives as long as a [`Demand`] on it is held, and the
 //! deriver's linger after that.
 
+mod entry;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use self::entry::Entry;
 use crate::budget::Spent;
 use crate::codec::Codec;
 use crate::frame::Frame;
@@ -37,19 +40,6 @@ pub struct Accept<'a> {
     pub any_format: bool,
     /// Where it starts.
     pub entry: Entry,
-}
-
-/// States which keyframes of video a viewer can start at. Where there is none, the viewer gets a conversion that has keyframes
-/// as often as they are needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// The viewer starts now. The newest keyframe must not be older than [`PAST_MAX`](crate::track::PAST_MAX).
-    Now,
-    /// Others start with what the viewer makes of the track, at any time, as players of LL-HLS do. Keyframes must be no further
-    /// apart than this.
-    AnyTime(Duration),
-    /// The viewer starts at the newest keyframe, however old that is.
-    Anywhere,
 }
 
 /// States the media that a waiting viewer can take. It is an [`Accept`] that owns its codecs.
@@ -79,7 +69,7 @@ impl Accept<'_> {
     pub(crate) fn enters(&self, track: &Track) -> bool {
         let starts_late = || match self.entry {
             Entry::Now => track.starts_in_the_past(),
-            Entry::AnyTime(past_max) => track.has_long_groups(past_max),
+            Entry::AnyTime { group_max, .. } => track.has_long_groups(group_max),
             Entry::Anywhere => false,
         };
         let is_video = track.kind() == MediaKind::Video;
@@ -213,9 +203,15 @@ pub trait Deriver: Send + Sync + 'static {
 pub struct Lease {
     feed: std::sync::Weak<Feed>,
     holders: Arc<AtomicUsize>,
+    history: Duration,
 }
 
 impl Lease {
+    /// Returns how much of the past the viewer for whom the track is made can use. The track begins with that much of it.
+    pub fn history(&self) -> Duration {
+        self.history
+    }
+
     /// Returns whether the track is held now.
     pub fn is_wanted(&self) -> bool {
         self.holders.load(Ordering::Acquire) > 0
@@ -498,16 +494,17 @@ impl Feed {
         if let Some(pictures) = self.pictures(key.kind) {
             return pictures.demand(key, accept);
         }
-        let demand = self.found_or_made(key, |feed| feed.find(key, accept));
+        let demand = self.found_or_made(key, accept.entry.history(), |feed| feed.find(key, accept));
         // A viewer that plays the track rather starts in the past than not at all.
         let original = || self.original(key).filter(|original| accept.plays(original));
         demand.or_else(|refused| original().map(Demand::original).ok_or(refused))
     }
 
-    /// What `find` finds, or what is made of it.
+    /// What `find` finds, or what is made of it, which begins with `history` of the past.
     fn found_or_made(
         self: &Arc<Self>,
         key: TrackKey,
+        history: Duration,
         find: impl Fn(&Self) -> Result<Found, Unavailable>,
     ) -> Result<Demand, Unavailable> {
         if let Found::Demand(demand) = find(self)? {
@@ -523,7 +520,7 @@ impl Feed {
         let codec = original.parameters().codec();
         let deriver = self.deriver.as_ref().ok_or(Unavailable::NoRecipe(codec))?;
         let holders = Arc::new(AtomicUsize::new(1)); // The count includes the caller.
-        let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone() };
+        let lease = Lease { feed: Arc::downgrade(self), holders: holders.clone(), history };
         let refused = |error: NotDerived| match error {
             NotDerived::Failed(sentence) => Unavailable::Failed { codec, sentence, again: None },
             NotDerived::Later(wait) => Unavailable::Failed { codec, sentence: error.to_string(), again: Some(wait) },
@@ -551,7 +548,7 @@ impl Feed {
     /// What `recipe` makes of the original track of a key, whatever that is.
     pub async fn converted(self: &Arc<Self>, key: TrackKey, recipe: Recipe) -> Result<Demand, Unavailable> {
         let owned = self.pictures(key.kind).unwrap_or(self).clone();
-        opened(key, move || owned.found_or_made(key, |feed| feed.find_converted(key, recipe))).await
+        opened(key, move || owned.found_or_made(key, Duration::ZERO, |feed| feed.find_converted(key, recipe))).await
     }
 
     /// Waits for an original track of this key other than the `known` one, and returns what `accepts` gets from it.

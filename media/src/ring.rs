@@ -56,6 +56,17 @@ pub enum Join {
     NextKeyframe,
     /// The oldest frame in the ring whose wall time is this one or later.
     At(WallTime),
+    /// The newest keyframe of this wall time or earlier, else the oldest keyframe in the ring.
+    GroupAt(WallTime),
+    /// The same, or a recovery point of this wall time or earlier whose recovery is over, if that is newer.
+    RecoveryAt(WallTime),
+}
+
+impl Join {
+    /// Returns whether the reader may start at a recovery point.
+    fn is_by_recovery(self) -> bool {
+        matches!(self, Self::Recovery | Self::RecoveryAt(_))
+    }
 }
 
 /// Is the result of a read.
@@ -128,6 +139,19 @@ impl State {
         let group = self.groups.back().copied();
         let begun = self.recoveries.front().filter(|_| by_recovery).map(|point| point.number);
         over.or(group).or(begun)
+    }
+
+    /// Returns the newest place of this wall time or earlier at which a reader can start, or else the oldest such place.
+    fn entry_at(&self, wall: WallTime, by_recovery: bool) -> Option<u64> {
+        let is_over = |point: &&RecoveryPoint| by_recovery && point.recovered < self.next();
+        let over = self.recoveries.iter().rev().filter(is_over).map(|point| point.number);
+        let is_early = |number: &u64| self.frame(*number).is_some_and(|frame| frame.wall <= wall);
+        let found = over.chain(self.groups.iter().rev().copied()).find(is_early);
+        found.or_else(|| self.groups.front().copied()).or_else(|| self.entry(by_recovery))
+    }
+
+    fn frame(&self, number: u64) -> Option<&Arc<Frame>> {
+        self.frames.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     fn recovers_at(&self, number: u64) -> bool {
@@ -215,8 +239,13 @@ impl Ring {
     /// Returns the keyframe of the newest whole group, if any.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         let state = self.state.lock();
-        let group = *state.groups.back()?;
-        state.frames.get(usize::try_from(group - state.first).ok()?).cloned()
+        state.frame(*state.groups.back()?).cloned()
+    }
+
+    /// Returns the keyframe at which a reader would start by [`Join::GroupAt`], if any.
+    pub fn keyframe_at(&self, wall: WallTime) -> Option<Arc<Frame>> {
+        let state = self.state.lock();
+        state.frame(state.entry_at(wall, false)?).cloned()
     }
 
     /// Makes a new reader.
@@ -224,10 +253,11 @@ impl Ring {
         let mut state = self.state.lock();
         state.readers += 1;
         let id = state.readers;
-        let by_recovery = join == Join::Recovery;
-        let entry = state.entry(by_recovery);
+        let by_recovery = join.is_by_recovery();
+        let from = |entry: Option<u64>| (entry.unwrap_or_else(|| state.next()), entry.is_none());
         let (next, wants_keyframe) = match join {
-            Join::Group | Join::Recovery => (entry.unwrap_or_else(|| state.next()), entry.is_none()),
+            Join::Group | Join::Recovery => from(state.entry(by_recovery)),
+            Join::GroupAt(wall) | Join::RecoveryAt(wall) => from(state.entry_at(wall, by_recovery)),
             Join::NextKeyframe => (state.next(), true),
             Join::At(wall) => {
                 let older = state.frames.partition_point(|frame| frame.wall < wall);
@@ -386,6 +416,24 @@ mod tests {
         push(true, None);
         push(false, None);
         assert_eq!(first(), 8, "a keyframe is the better entry");
+    }
+
+    #[test]
+    fn a_reader_that_wants_some_of_the_past_starts_with_the_newest_group_that_has_it() {
+        let (ring, mut frames) = filled(&[true, false, false, true, false], SMALL);
+        let at = |number: i64| WallTime(1_000_000_000).offset_micros(number * 40_000);
+        let first = |join| number(ring.reader(join).try_read());
+        for (wall, start) in [(-1, 0), (0, 0), (2, 0), (3, 3), (9, 3)] {
+            assert_eq!(first(Join::GroupAt(at(wall))), start, "{wall}");
+            assert_eq!(ring.keyframe_at(at(wall)).unwrap().dts.0 / 3600, start, "{wall}");
+        }
+        ring.push_recovering(frames.frame(false, 100), Some(0)); // Frame 5
+        ring.push_recovering(frames.frame(false, 100), Some(9)); // Its recovery is not over.
+        for (wall, start) in [(2, 0), (4, 3), (5, 5), (9, 5)] {
+            assert_eq!(first(Join::RecoveryAt(at(wall))), start, "{wall}");
+        }
+        assert_eq!(first(Join::GroupAt(at(9))), 3, "not every reader may start at a recovery point");
+        assert!(filled(&[], SMALL).0.reader(Join::GroupAt(at(0))).try_read().is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::key::{MediaKind, Rendition, TrackKey};
 use crate::meter::{Measured, Meter};
 use crate::pcm::{Pcm, PcmTap};
 use crate::ring::{Join, Reader, Retention, Ring};
-use crate::time::{ClockRate, Ticks};
+use crate::time::{ClockRate, Ticks, WallTime};
 
 /// Identifies a track within this process. No id is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,6 +190,11 @@ impl Track {
     /// Returns the keyframe that [`Join::Group`] would start on now.
     pub fn newest_keyframe(&self) -> Option<Arc<Frame>> {
         self.ring.newest_keyframe()
+    }
+
+    /// Returns the keyframe that [`Join::GroupAt`] would start on now.
+    pub fn keyframe_at(&self, wall: WallTime) -> Option<Arc<Frame>> {
+        self.ring.keyframe_at(wall)
     }
 
     /// Returns the rates and totals.

@@ -45,6 +45,11 @@ impl Settings {
         Self { target: whole(first).max(whole(self.segment)).clamp(Duration::from_secs(1), self.target), ..self }
     }
 
+    /// Returns how long the first segment of a stream is that begins short: PART-HOLD-BACK, which players keep from the live edge.
+    pub fn short(&self) -> Duration {
+        (self.part * PART_HOLD_BACK).min(self.segment)
+    }
+
     /// Returns EXT-X-TARGETDURATION in seconds.
     pub fn target_secs(&self) -> u64 {
         self.target.as_secs()

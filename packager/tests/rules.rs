@@ -720,6 +720,39 @@ fn a_stream_whose_encoder_answers_may_begin_with_a_short_segment() {
 }
 
 #[test]
+fn a_stream_that_begins_in_the_past_has_a_playlist_at_once() {
+    // A conversion brings 1.1 s that are over, beside audio that is ahead of it, and then goes on as time does.
+    let publisher = Publisher::new();
+    let mut segmenter = Segmenter::new(settings(), true).beginning_short();
+    let mut audio = (0..).map(|n| n * 64_000 / 3).peekable();
+    let (mut asked, mut first_playlists) = (true, None);
+    for number in 0..300 {
+        let micros = number * 33_333;
+        let now = micros.max(1_100_000);
+        while let Some(at) = audio.next_if(|at| *at <= now) {
+            segmenter.push(TrackKey::AUDIO, &publisher.audio(at)).unwrap();
+        }
+        segmenter.push(TrackKey::VIDEO, &publisher.video(micros, asked)).unwrap();
+        asked = segmenter.take_keyframe_wanted();
+        let (around, settings) = (Around { others: &[], ended: false }, segmenter.settings());
+        let playlists =
+            segmenter.renditions().filter_map(|rendition| render(rendition, settings, around, false)).count();
+        if first_playlists.is_none() && playlists == 2 {
+            first_playlists = Some(micros);
+        }
+    }
+    check(&segmenter, 0.334);
+    let first = first_playlists.unwrap();
+    assert!(first <= 1_166_000, "{first}");
+    let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| segmenter.rendition(key).unwrap());
+    for (video, audio) in video.segments().zip(audio.segments()) {
+        let apart = video.program_date_time.micros_since(audio.program_date_time).abs();
+        assert!(apart < 334_000, "{}: {apart} µs", video.msn);
+    }
+    assert_eq!(segmenter.settings().target_secs(), 2);
+}
+
+#[test]
 fn a_part_with_a_keyframe_in_its_middle_is_not_independent() {
     let mut segmenter = Segmenter::new(settings(), true);
     play(&Publisher::new(), &mut segmenter, 0.0, 10.0, 30.0, 15);

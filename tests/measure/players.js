@@ -5,7 +5,8 @@
 // `--players` takes parts of the names in the table. The hls.js of the tests is always there. `--modules` names a
 // folder as npm makes it (node_modules) with others: hls.js in another version, shaka-player, video.js, mpegts.js.
 // ffplay, mpv and VLC are measured if they are installed. `--server URL --rtmp URL --rooms NAMES` measures rooms of a server
-// that runs already, at the age that they have; they must show the test picture.
+// that runs already, at the age that they have; they must show the test picture. `--set hls.segment=1s --gop 30` measures other
+// settings, and a keyframe every 30 frames.
 //
 // A latency is from the drawing of a frame to its display, so it includes the encoder. A stall is half a second
 // without a new frame.
@@ -33,12 +34,16 @@ const { values: wanted } = parseArgs({
     server: { type: "string" },
     rtmp: { type: "string" },
     rooms: { type: "string", default: "" },
+    set: { type: "string", default: "" },
+    gop: { type: "string" },
   },
 });
 const list = (text) => text.split(",").filter((word) => word !== "");
 const seconds = Number(wanted.seconds);
 const ages = list(wanted.ages).map(Number);
-const pictures = { plain: {}, "like-obs": { ...LIKE_OBS, gopFrames: 120 } };
+const group = wanted.gop ? { gopFrames: Number(wanted.gop) } : {};
+const pictures = { plain: group, "like-obs": { ...LIKE_OBS, gopFrames: 120, ...group } };
+const set = Object.fromEntries(list(wanted.set).map((option) => option.split("=")));
 
 /** Rooms of this age are shared by all players, instead of one for each. */
 const OLD_SECONDS = 300;
@@ -101,7 +106,7 @@ const keep = (thing) => {
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 const elsewhere = { url: (path) => new URL(path, wanted.server).href, rtmpUrl: (key) => `${wanted.rtmp}/${key}` };
-const gateway = wanted.server ? elsewhere : keep(await Gateway.start());
+const gateway = wanted.server ? elsewhere : keep(await Gateway.start({ set }));
 const pages = keep(await PageServer.start({ folder: wanted.modules ? resolve(wanted.modules) : null }));
 const browser = keep(await Browser.start({ pages }));
 

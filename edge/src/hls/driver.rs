@@ -32,6 +32,10 @@ use crate::error::EdgeError;
 /// with 4 s hls.js shows its first frame after 0.4 s, and is no further behind than with 2 s.
 const GROUP_MAX: Duration = Duration::from_secs(4);
 
+/// A conversion begins in the past by the length of the first segment, and by this much more: the time of three frames at 30 fps, until
+/// the keyframe that ends this segment is asked for, encoded and here. So the first playlist need not wait for frames to come.
+const CUT_IN: Duration = Duration::from_millis(100);
+
 /// The codecs that CMAF carries and browsers play. Others are converted. Opus in MP4 does not play everywhere.
 const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Codec::Metadata];
 
@@ -98,8 +102,8 @@ pub(crate) async fn drive(
         () = stream.replaced.cancelled() => return Finish::Ended,
     }
     // A segment may be as long as it is set to be, and begins with a keyframe.
-    let entry =
-        if converts_long_groups { Entry::AnyTime(GROUP_MAX.max(stream.settings.segment)) } else { Entry::Anywhere };
+    let (group_max, history) = (GROUP_MAX.max(stream.settings.segment), stream.settings.short() + CUT_IN);
+    let entry = if converts_long_groups { Entry::AnyTime { group_max, history } } else { Entry::Anywhere };
     let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry };
     if stream.feed.converts(TrackKey::VIDEO, &accepts) {
         // Nobody has asked for what would cost a decoder and an encoder.

@@ -11,11 +11,15 @@ use crate::key::Rendition;
 use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
 use crate::time::Ticks;
 
-const EVERY_2_S: Entry = Entry::AnyTime(Duration::from_secs(2));
+const EVERY_2_S: Entry = any_time(2);
 const WEBRTC: Accept<'_> =
     Accept { codecs: &[Codec::H264, Codec::Opus], reordering: false, any_format: false, entry: Entry::Now };
 const HLS: Accept<'_> =
     Accept { codecs: &[Codec::H264, Codec::Aac], reordering: true, any_format: false, entry: EVERY_2_S };
+
+const fn any_time(group_max_secs: u64) -> Entry {
+    Entry::AnyTime { group_max: Duration::from_secs(group_max_secs), history: Duration::from_secs(1) }
+}
 
 /// Answers every recipe with an empty Opus track and keeps the leases.
 #[derive(Default)]
@@ -143,7 +147,7 @@ fn video_with_long_groups_is_converted_where_players_join_at_any_time() {
     push(true, 75);
     push(true, 1);
     assert!(is_derived(HLS) && !is_derived(WEBRTC), "the newest keyframe is young");
-    assert!(!is_derived(Accept { entry: Entry::AnyTime(Duration::from_secs(4)), ..HLS }));
+    assert!(!is_derived(Accept { entry: any_time(4), ..HLS }));
     track.set_takes_requests(true);
     assert!(!is_derived(HLS), "a keyframe can be asked for");
     track.want_keyframe();
@@ -154,6 +158,16 @@ fn video_with_long_groups_is_converted_where_players_join_at_any_time() {
     push(true, 1);
     push(true, 50);
     assert!(!is_derived(HLS));
+}
+
+#[test]
+fn a_conversion_knows_how_much_of_the_past_its_first_viewer_can_use() {
+    for (accept, history) in [(HLS, 1), (WEBRTC, 0), (Accept { entry: Entry::Anywhere, ..HLS }, 0)] {
+        let (feed, recorder) = feed();
+        feed.set_original(Arc::new(Track::new(video()))); // VP8, which none of them takes.
+        assert!(feed.demand(MediaKind::Video, accept).unwrap().is_derived());
+        assert_eq!(recorder.0.lock()[0].history(), Duration::from_secs(history));
+    }
 }
 
 #[test]

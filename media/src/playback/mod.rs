@@ -17,7 +17,8 @@
 //! **Where a player joins** ([`Start`]). A player of the present gets no more than [`PRE_ROLL_MICROS`] of the past.
 //! Audio older than that is not sent. Video has to start at a keyframe, however old it is: its frames before that
 //! moment are stamped a millisecond apart, so that a decoder runs through them and shows the present. A packager gets
-//! what the rings hold, with the times it has, or what comes next where the one before died over a frame of them.
+//! what the rings hold, with the times it has, or what comes next where the one before died over a frame of them. Of a conversion it gets
+//! the part of the past that its players want to have at once ([`Entry::AnyTime`](crate::feed::Entry)), and the audio of that time.
 //!
 //! **Another form of a track** ([`Playback::convert`]) is read beside the one that the player has, until it has come to the
 //! present. It takes over at one of its keyframes, before which the player has had all and after which it gets all.
@@ -43,7 +44,8 @@ use crate::codec::Parameters;
 use crate::feed::{Accepts, Demand, Feed, FeedStage, Known, Recipe, Unavailable};
 use crate::frame::Frame;
 use crate::key::{MediaKind, TrackKey};
-use crate::ring::Read;
+use crate::ring::{Join, Read};
+use crate::time::WallTime;
 use crate::track::{PAST_MAX, Track, TrackId};
 
 /// The most of the past that a player of the present gets, in µs.
@@ -214,6 +216,7 @@ impl Playback {
         if playback.wants.start == Start::BehindTheFault {
             playback.lines.iter_mut().filter_map(Line::reading_mut).for_each(Reading::go_behind);
         }
+        playback.wants.accepts.entry = playback.wants.accepts.entry.once_begun();
         Ok(playback)
     }
 
@@ -415,7 +418,9 @@ impl Playback {
     }
 
     fn await_track(&self, key: TrackKey, known: Option<Known>) -> State {
-        State::Awaited(Box::pin(self.feed.clone().next_demand(key, self.wants.accepts.clone(), known)))
+        let accepts = &self.wants.accepts;
+        let accepts = Accepts { entry: accepts.entry.once_begun(), ..accepts.clone() };
+        State::Awaited(Box::pin(self.feed.clone().next_demand(key, accepts, known)))
     }
 
     /// Returns the keys that the player wants and the feed has, the main ones whether it has them or not.
@@ -431,7 +436,12 @@ impl Playback {
 
     /// Lets a line start where a player that comes now starts.
     fn join(&mut self, index: usize) {
-        let keyframe = self.track(TrackKey::VIDEO).and_then(|video| video.newest_keyframe());
+        let early = self.early();
+        let begins = self.track(TrackKey::VIDEO).and_then(|video| match early {
+            // A conversion that has just begun has no keyframe yet. It will begin there or later.
+            Some(early) => Some(video.keyframe_at(early).map_or(early, |keyframe| keyframe.wall)),
+            None => video.newest_keyframe().map(|keyframe| keyframe.wall),
+        });
         let floor_micros = match self.wants.start {
             Start::Present => self.newest_micros().saturating_sub(PRE_ROLL_MICROS),
             Start::Group | Start::BehindTheFault => i64::MIN,
@@ -439,8 +449,25 @@ impl Playback {
         let line = &mut self.lines[index];
         let is_video = line.key.kind == MediaKind::Video;
         let Some(reading) = line.reading_mut() else { return };
-        let from = keyframe.filter(|_| !is_video).map(|keyframe| keyframe.wall);
-        reading.join(from, floor_micros);
+        match (early, begins) {
+            (Some(early), _) if is_video && reading.demand.is_derived() => {
+                reading.join(Join::GroupAt(early), floor_micros)
+            }
+            (_, Some(begins)) if !is_video => reading.join_at(begins, floor_micros),
+            _ => reading.join(Join::Group, floor_micros),
+        }
+    }
+
+    /// Returns the moment from which on the player can use a conversion of the main video, if that is before the present.
+    fn early(&self) -> Option<WallTime> {
+        let history = self.wants.accepts.entry.history();
+        let video = self.lines.iter().find(|line| line.key == TrackKey::VIDEO)?.reading()?;
+        let newest = self
+            .feed
+            .original(TrackKey::VIDEO)
+            .filter(|_| !history.is_zero() && video.demand.is_derived())?
+            .newest()?;
+        Some(newest.wall.offset_micros(-i64::try_from(history.as_micros()).unwrap_or(0)))
     }
 
     /// Returns how far the feed is, in µs of its timeline. Only originals count, because a conversion may have just

@@ -54,9 +54,13 @@ impl Reading {
         }
     }
 
-    /// Starts at the newest group, or at `from` where that is given. Frames due before `floor_micros` are in the past.
-    pub(super) fn join(&mut self, from: Option<WallTime>, floor_micros: i64) {
-        let join = from.map_or(Join::Group, |wall| Join::At(self.not_before(wall, floor_micros)));
+    /// Starts at the first frame of this wall time or later, but none that is due before `floor_micros`.
+    pub(super) fn join_at(&mut self, wall: WallTime, floor_micros: i64) {
+        self.join(Join::At(self.not_before(wall, floor_micros)), floor_micros);
+    }
+
+    /// Starts there. Frames due before `floor_micros` are in the past.
+    pub(super) fn join(&mut self, join: Join, floor_micros: i64) {
         self.reader = self.demand.track().reader(join);
         (self.pending, self.floor_micros) = (None, floor_micros);
         self.want_keyframe_to_start();

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use super::reading::Reading;
 use crate::feed::{Demand, Unavailable};
 use crate::life::AGAIN;
-use crate::ring::Read;
+use crate::ring::{Join, Read};
 
 /// An encoder makes keyframes that are asked for at least this far apart, and it begins with one.
 const SPACING_MICROS: i64 = 600_000;
@@ -72,7 +72,7 @@ impl Successor {
                 Poll::Ready(Err(unavailable)) => return Turn::Failed(unavailable),
                 Poll::Ready(Ok(demand)) => {
                     let mut reading = Box::new(Reading::new(demand, line.original, false));
-                    reading.join(None, i64::MIN);
+                    reading.join(Join::Group, i64::MIN);
                     self.0 = State::Aside { reading, since: None, waits: false, asked: false };
                 }
             }

@@ -9,7 +9,7 @@ use crate::budget::{Spent, Work};
 use crate::codec::{Codec, aac};
 use crate::feed::{Deriver, Entry, Lease, NotDerived};
 use crate::key::Rendition;
-use crate::testing::{Frames, aac_without_a_standard_layout, audio, video};
+use crate::testing::{Frames, aac_without_a_standard_layout, audio, h264, video};
 
 const PLAYER: &[Codec] = &[Codec::Vp8, Codec::Opus];
 
@@ -324,6 +324,36 @@ impl Deriver for Maker {
     fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
         Ok(self.0.clone())
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packager_gets_a_conversion_and_the_audio_beside_it_from_as_early_as_its_players_can_use() {
+    let entry = Entry::AnyTime { group_max: Duration::from_secs(4), history: Duration::from_millis(400) };
+    let open = async |fixture: &Fixture| {
+        let accepts = Accepts { codecs: [Codec::H264, Codec::Opus].into(), reordering: true, any_format: false, entry };
+        let wants = Wants { accepts, tracks: Tracks::All, start: Start::Group };
+        Playback::open(fixture.feed.clone(), wants).await.unwrap()
+    };
+    let conversion = Arc::new(Track::new(h264()));
+    let mut fixture = Fixture::with(Some(Arc::new(Maker(conversion.clone()))));
+    fixture.push_video(26); // 1 s.
+    fixture.push_audio(26);
+    let first = text(&mut open(&fixture).await);
+    assert!(first.starts_with("a600 a640 "), "the conversion begins there at the earliest: {first}");
+    let mut frames = Frames::new(h264());
+    (0..26).for_each(|number| conversion.push(frames.frame(number == 5 || number == 20, 1)));
+    let second = text(&mut open(&fixture).await);
+    assert!(second.starts_with("v200 a200 v240 "), "the newest keyframe is too young: {second}");
+    let mut playback = open(&fixture).await;
+    while playback.try_next().is_some() {}
+    playback.set_wanted(TrackKey::VIDEO, false);
+    playback.set_wanted(TrackKey::VIDEO, true);
+    let again = text(&mut playback);
+    assert_eq!(
+        again.split(' ').count(),
+        6,
+        "a player that has begun has the past, and needs the newest group: {again}"
+    );
 }
 
 /// An encoder that is two frames behind its input, and has a keyframe where one is asked for.

@@ -7,6 +7,9 @@
 //! reached the present. To use the old frames too would cost two to three times the CPU and reach the present two to
 //! three times later; with 1080p on a busy machine it would never reach it. Nothing queues here.
 //!
+//! **History.** A player of LL-HLS keeps a distance from the present, so what is made for it begins in the past. The decoder then gives
+//! out all frames from the first one that is that near to the present, and is behind by as much until they are used.
+//!
 //! A stream of which no frame can be decoded is left alone for a while ([`Rest`]).
 //!
 //! This module starts no thread and reads no clock. How far a frame is behind is an argument ([`Lag`]), and so is the
@@ -66,13 +69,17 @@ fn before(frame: &Frame, newest: &Frame) -> Duration {
 
 /// Begins to read a track at its newest keyframe, or at a later recovery point. If the keyframe is old, it asks for another
 /// one. A publisher that does not take requests ignores it.
-pub(crate) fn join(track: &Track) -> Reader {
+///
+/// With a `history` it begins at a keyframe or recovery point that is that old, if there is one.
+pub(crate) fn join(track: &Track, history: Duration) -> Reader {
     let is_old =
         |newest: Arc<Frame>| track.newest_keyframe().is_none_or(|keyframe| before(&keyframe, &newest) > OLD_GROUP);
     if track.newest().is_some_and(is_old) {
         track.want_keyframe();
     }
-    track.reader(Join::Recovery)
+    let early = track.newest().filter(|_| !history.is_zero());
+    let early = early.map(|newest| newest.wall.offset_micros(-i64::try_from(history.as_micros()).unwrap_or(0)));
+    track.reader(early.map_or(Join::Recovery, Join::RecoveryAt))
 }
 
 /// Begins to read a track behind all that it has, over a frame of which a decoder has panicked.
@@ -83,10 +90,16 @@ pub(crate) fn join_behind(track: &Track) -> Reader {
     reader
 }
 
-/// Moves the reader to the newest keyframe if that came after `frame`, which is the shortest way to the present.
-/// Returns how many frames that skips.
-pub(crate) fn skip_to_newest_keyframe(frame: &Frame, track: &Track, reader: &mut Reader) -> Option<u64> {
-    track.newest_keyframe().filter(|keyframe| keyframe.dts > frame.dts)?;
+/// Moves the reader to the newest keyframe if that came after `frame`, which is the shortest way to the present. It stays if the
+/// `history` before the present, which is wanted, begins before that keyframe. Returns how many frames that skips.
+pub(crate) fn skip_to_newest_keyframe(
+    frame: &Frame,
+    track: &Track,
+    reader: &mut Reader,
+    history: Duration,
+) -> Option<u64> {
+    let is_early = |keyframe: &Frame| track.newest().is_none_or(|newest| before(keyframe, &newest) >= history);
+    track.newest_keyframe().filter(|keyframe| keyframe.dts > frame.dts && is_early(keyframe))?;
     let before = reader.backlog();
     *reader = track.reader(Join::Group);
     Some(before.saturating_sub(reader.backlog()))
@@ -132,6 +145,8 @@ pub(crate) struct LiveDecoder {
     /// The decoder, and the parameters that it was opened for.
     decoder: Option<(VideoDecoder, Arc<Parameters>)>,
     behind_max: Duration,
+    /// How far in the past it begins. Zero once it has reached the present.
+    history: Duration,
     shows_the_way: bool,
     /// The presentation time of the last raw frame that was given out.
     given: Option<Ticks>,
@@ -156,6 +171,7 @@ impl LiveDecoder {
         Self {
             decoder: None,
             behind_max,
+            history: Duration::ZERO,
             shows_the_way: false,
             given: None,
             needs_keyframe: true,
@@ -180,6 +196,16 @@ impl LiveDecoder {
     /// is too slow.
     pub(crate) fn showing_the_way(self) -> Self {
         Self { shows_the_way: true, ..self }
+    }
+
+    /// Gives out this much of the past before the present.
+    pub(crate) fn beginning_before(self, history: Duration) -> Self {
+        Self { history, ..self }
+    }
+
+    /// Returns how much of the past is yet to be given out before the present.
+    pub(crate) fn history(&self) -> Duration {
+        if self.has_begun { Duration::ZERO } else { self.history }
     }
 
     /// Notes that frames of this track were shown without this decoder. Frames that are skipped from now on count as
@@ -241,7 +267,7 @@ impl LiveDecoder {
             Err(error) => self.broken(&error),
         }
         let present = if self.shows_the_way && self.has_begun { NEAR_FRAMES } else { 0 };
-        if lag.frames <= present
+        if (lag.frames <= present || lag.time < self.history())
             && let Some(CatchUp { newest: Some(decoded), .. }) = self.catching_up.take()
         {
             self.give(decoded, out);
@@ -321,7 +347,10 @@ impl LiveDecoder {
     }
 
     fn watch_lag(&mut self, lag: Lag) {
-        let most = if self.has_begun { self.behind_max } else { START_BEHIND_MAX };
+        if self.has_begun && lag.time <= START_BEHIND_MAX {
+            self.history = Duration::ZERO;
+        }
+        let most = if self.has_begun { self.behind_max + self.history } else { START_BEHIND_MAX.max(self.history) };
         if self.catching_up.is_none() && lag.time > most {
             tracing::debug!(behind = ?lag.time, frames = lag.frames, begun = self.has_begun, "a decoder catches up");
             self.catching_up = Some(CatchUp { newest: None, given: 1 });
@@ -426,6 +455,45 @@ mod tests {
         let frames = Camera::new(64).frames(9);
         backlog(&frames).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
         assert_eq!(numbers(&mut out), (0..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_history_is_given_out_completely_and_what_is_older_is_decoded_alone() {
+        let history = Duration::from_millis(500);
+        let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX).beginning_before(history), Vec::new());
+        let mut camera = Camera::new(64);
+        let frames = camera.frames(60);
+        for (frame, lag) in backlog(&frames) {
+            decoder.take(frame, lag, &mut out);
+            assert_eq!(out.is_empty(), lag.time >= history);
+        }
+        assert_eq!(numbers(&mut out), (44..60).collect::<Vec<_>>());
+        assert_eq!((decoder.history(), decoder.take_losses()), (Duration::ZERO, Losses::default()));
+        // Later it catches up like any other.
+        backlog(&camera.frames(50)).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
+        assert_eq!(numbers(&mut out), [109]);
+    }
+
+    #[test]
+    fn a_history_longer_than_a_backlog_may_be_is_given_out_too() {
+        let history = BEHIND_MAX + Duration::from_millis(100);
+        let (mut decoder, mut out) = (LiveDecoder::new(BEHIND_MAX).beginning_before(history), Vec::new());
+        backlog(&Camera::new(64).frames(60)).for_each(|(frame, lag)| decoder.take(frame, lag, &mut out));
+        assert_eq!(numbers(&mut out), (26..60).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_keyframe_that_is_younger_than_the_history_is_no_way_to_the_present() {
+        let mut camera = Camera::new(64);
+        let track = Track::new(camera.parameters().clone());
+        let frames: Vec<_> = [40, 10].into_iter().flat_map(|count| camera.frames(count)).collect();
+        frames.iter().for_each(|frame| track.push(frame.clone()));
+        let skips = |history, number: usize| {
+            let mut reader = join(&track, Duration::from_millis(history));
+            skip_to_newest_keyframe(&frames[number], &track, &mut reader, Duration::from_millis(history))
+        };
+        assert_eq!((skips(0, 0), skips(299, 39)), (Some(0), Some(0)), "the reader joined there");
+        assert_eq!((skips(301, 0), skips(0, 40)), (None, None));
     }
 
     #[test]

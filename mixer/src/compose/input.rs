@@ -124,14 +124,14 @@ impl Decoding {
     fn follow(&mut self, track: &Track) {
         self.decoder.change_track();
         let has_died = std::mem::take(&mut self.has_died);
-        let mut reader = if has_died { live::join_behind(track) } else { live::join(track) };
+        let mut reader = if has_died { live::join_behind(track) } else { live::join(track, Duration::ZERO) };
         while !self.stopped() {
             match reader.read_timeout(POLL) {
                 Some(Read::Frame(frame)) => {
                     self.decoder.take(&frame, Lag::of(&frame, track, &reader), &mut self.decoded);
                     self.put_decoded(track);
                     if self.decoder.is_catching_up()
-                        && let Some(frames) = live::skip_to_newest_keyframe(&frame, track, &mut reader)
+                        && let Some(frames) = live::skip_to_newest_keyframe(&frame, track, &mut reader, Duration::ZERO)
                     {
                         self.decoder.skipped(frames);
                     }

@@ -246,12 +246,13 @@ impl Opening {
     fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
         let line = self.line(now)?;
         let output = line.output().clone();
-        let reader = self.join();
+        let reader = self.join(&line);
         if let Line::Audio(line) = &line {
             let tap: Arc<dyn PcmTap> = line.clone();
             self.input.tap(Arc::downgrade(&tap));
         }
         let Self { config, recipe, input, lease, price, stop, .. } = self;
+        let history = lease.history();
         let worker = Worker {
             recipe,
             line,
@@ -260,7 +261,7 @@ impl Opening {
             lease,
             price: price.map(Priced::new),
             linger: config.linger,
-            backlog_max: config.backlog_max + config.audio_history,
+            backlog_max: config.backlog_max + config.audio_history + history,
             stop,
             _running: Running::derived_track(recipe),
         };
@@ -268,20 +269,21 @@ impl Opening {
     }
 
     /// Starts to read the input: video at the newest keyframe, audio at the present or a little before, and both behind all that is
-    /// there if that has a fault.
-    fn join(&self) -> Reader {
+    /// there if that has a fault. What is made for a viewer who can use some of the past begins with that.
+    fn join(&self, line: &Line) -> Reader {
         let input = &self.input;
         if self.begins == Begins::BehindTheFault {
             return live::join_behind(input);
         }
-        match (input.kind(), input.newest()) {
-            (MediaKind::Audio, Some(newest)) => {
-                let history = if self.recipe == Recipe::Aac { self.config.audio_history } else { Duration::ZERO };
+        match (line, input.newest()) {
+            (Line::Video(_, line), _) => line.join(),
+            (Line::Audio(_), Some(newest)) => {
+                let history = self.config.audio_history + self.lease.history();
+                let history = if self.recipe == Recipe::Aac { history } else { Duration::ZERO };
                 let history = i64::try_from(history.as_micros()).unwrap_or(0);
                 input.reader(Join::At(newest.wall.offset_micros(-history)))
             }
-            (MediaKind::Video, _) => live::join(input),
-            (MediaKind::Audio, None) | (MediaKind::Data, _) => input.reader(Join::Group),
+            (Line::Audio(_), None) => input.reader(Join::Group),
         }
     }
 
@@ -293,7 +295,10 @@ impl Opening {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
-        let video = |backend| VideoLine::open(input.clone(), backend, config.backlog_max, now);
+        let video = |backend| -> Result<VideoLine, Error> {
+            let line = VideoLine::open(input.clone(), backend, config.backlog_max, now)?;
+            Ok(line.beginning_before(self.lease.history()))
+        };
         match self.recipe {
             Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
             Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),

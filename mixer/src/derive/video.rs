@@ -77,6 +77,20 @@ impl VideoLine {
         })
     }
 
+    /// Begins this far in the past. What is passed on as it is begins with its newest group.
+    pub(crate) fn beginning_before(mut self, history: Duration) -> Self {
+        if !self.passes {
+            self.decoder = self.decoder.beginning_before(history);
+            self.pace = self.pace.with_history(history);
+        }
+        self
+    }
+
+    /// Begins to read the input.
+    pub(crate) fn join(&self) -> Reader {
+        live::join(&self.input, self.decoder.history())
+    }
+
     /// Adds an encoder, and returns the track that it fills from the next frame on.
     pub(crate) fn add(&mut self, policy: VideoPolicy) -> Result<Arc<Track>, Error> {
         let measured = self.input.measured(self.seen_at);
@@ -106,7 +120,7 @@ impl VideoLine {
     pub(crate) fn follow(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
         self.take(frame, Lag::of(frame, &self.input, reader))?;
         if self.decoder.is_catching_up()
-            && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader)
+            && let Some(frames) = live::skip_to_newest_keyframe(frame, &self.input, reader, self.decoder.history())
         {
             self.skipped(frames);
         }
@@ -320,7 +334,7 @@ mod tests {
                 });
                 coming += 1;
             }
-            let reader = reader.get_or_insert_with(|| live::join(&input));
+            let reader = reader.get_or_insert_with(|| line.join());
             match reader.try_read() {
                 Some(Read::Frame(frame)) => {
                     line.follow(&frame, reader).unwrap();
@@ -354,6 +368,22 @@ mod tests {
             let found = (out.len(), largest, latest);
             let keeps = found.0 >= frames && found.1 <= apart && found.2 <= late;
             assert!(keeps, "decoding {decoding} ms, encoding {encoding} ms: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_track_for_a_player_that_keeps_a_distance_begins_in_the_past_whatever_the_age_of_the_group() {
+        for (groups, first) in [(vec![90], 59), (vec![80, 10], 59), (vec![20], 0)] {
+            let mut camera = Camera::undeclared(64);
+            let mut line = line(&camera).beginning_before(Duration::from_secs(1));
+            let output = line.add(VideoPolicy::default()).unwrap();
+            groups.iter().flat_map(|count| camera.frames(*count)).for_each(|frame| line.input.push(frame));
+            let mut reader = line.join();
+            while let Some(Read::Frame(frame)) = reader.try_read() {
+                line.follow(&frame, &mut reader).unwrap();
+            }
+            let last = groups.iter().sum::<usize>() as u8;
+            assert_eq!(numbers(&all(&output)), (first..last).collect::<Vec<_>>(), "{groups:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
 use crate::rendition::{Missed, Rendition};
-use crate::settings::{PART_HOLD_BACK, Settings};
+use crate::settings::Settings;
 
 /// A keyframe that is late by [`GAP_MICROS`] starts a new timeline if it is also late by this many usual intervals: a
 /// screen is shared at one frame a second.
@@ -82,7 +82,7 @@ impl Lead {
     /// the distance that players keep from the live edge.
     fn shortest(&self, begins_short: bool, settings: &Settings) -> Duration {
         let is_first = begins_short && self.rendition.segments().len() == 0;
-        if is_first { (settings.part * PART_HOLD_BACK).min(settings.segment) } else { settings.segment }
+        if is_first { settings.short() } else { settings.segment }
     }
 
     /// Whether a frame at `dts` begins one of the even pieces of a group that is known to be longer than `limit`. None

@@ -19,8 +19,8 @@ const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 /// A source that can be asked has its keyframe here this long after the request: a round trip across an ocean, and some
 /// frames.
 const KEYFRAME_ANSWER: Duration = Duration::from_millis(600);
-/// The wait for a keyframe of a source that has not been asked before: a round trip of 100 ms, and some frames. Most of
-/// these sources come by RTMP and do not answer, so their viewers should not wait for long.
+/// The wait for a keyframe of a source of H.264 or H.265 that has not been asked before: a round trip of 100 ms, and some frames. Not
+/// every encoder answers, so viewers should not wait for long.
 const KEYFRAME_ANSWER_UNKNOWN: Duration = Duration::from_millis(250);
 
 /// The longest delay of video that waits for its audio: two frames at 25 per second (80 ms), and some more.
@@ -206,6 +206,8 @@ pub struct Outgoing {
     held_for: Duration,
     playout_delay_stated: PlayoutDelay,
     keyframe_requested: Option<Instant>,
+    /// Whether the source can be asked for a keyframe.
+    takes_requests: bool,
     /// Whether the last request for a keyframe was answered in time. `None` before that is known.
     answers: Option<bool>,
     /// Whether the last request still waits for its answer.
@@ -236,6 +238,7 @@ impl Outgoing {
             held_for: Duration::ZERO,
             playout_delay_stated: PlayoutDelay::default(),
             keyframe_requested: None,
+            takes_requests: true,
             answers: None,
             awaits_answer: false,
             has_skipped: false,
@@ -364,6 +367,11 @@ impl Outgoing {
         true
     }
 
+    /// States whether the source can be asked for a keyframe. RTMP has no such request.
+    pub fn set_takes_requests(&mut self, takes: bool) {
+        self.takes_requests = takes;
+    }
+
     /// Returns how far the current group reaches into the past: from its keyframe to the newest frame.
     pub fn past(&self) -> Duration {
         let keyframe = self.group().and_then(|group| self.frame(group));
@@ -375,7 +383,8 @@ impl Outgoing {
     /// codecs that come by WebRTC are expected to answer.
     pub fn answer_patience(&self) -> Duration {
         let by_webrtc = || matches!(self.codec(), Codec::Vp8 | Codec::Vp9 | Codec::Av1).then_some(true);
-        match self.answers.or_else(by_webrtc) {
+        let never = (!self.takes_requests).then_some(false);
+        match never.or(self.answers).or_else(by_webrtc) {
             Some(true) => KEYFRAME_ANSWER,
             Some(false) => Duration::ZERO,
             None => KEYFRAME_ANSWER_UNKNOWN,

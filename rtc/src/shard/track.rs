@@ -157,6 +157,11 @@ impl SharedTrack {
         reorderable && !self.replacing && !self.demand.is_derived() && self.demand.track().reorders()
     }
 
+    /// Notes whether the source can be asked for a keyframe now. Call it before a viewer starts.
+    pub(super) fn look_at_source(&mut self) {
+        self.outgoing.set_takes_requests(self.demand.track().answers_requests());
+    }
+
     /// Asks for a keyframe, unless one came or was asked for just now.
     pub(super) fn want_keyframe(&mut self, now: Instant) {
         if self.outgoing.want_keyframe(now) {

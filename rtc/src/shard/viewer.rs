@@ -128,6 +128,7 @@ impl Viewer {
     /// Begins to send on one track. If the track has no keyframe to begin with, or an old one, it asks for one.
     pub(super) fn start(&mut self, id: TrackId, track: &mut SharedTrack, now: Instant) {
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
+        track.look_at_source();
         if matches!(own.sender.start(&track.outgoing, now), Start::NextKeyframe | Start::OldGroup { .. }) {
             track.want_keyframe(now);
         }
@@ -176,6 +177,7 @@ impl Viewer {
             Feedback::KeyframeWanted { ssrc } => {
                 let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == ssrc) else { return };
                 if let Some(track) = tracks.get_mut(&own.id) {
+                    track.look_at_source();
                     own.sender.keyframe_wanted(&track.outgoing, now);
                     track.want_keyframe(now);
                 }

@@ -113,6 +113,19 @@ fn a_viewer_that_joins_late_in_a_group_asks_for_a_keyframe_and_goes_over_to_it()
 }
 
 #[test]
+fn a_viewer_waits_for_no_keyframe_of_a_source_that_cannot_be_asked() {
+    for (takes_requests, waits) in [(true, true), (false, false)] {
+        let mut world = World::new();
+        let frames = fixture::synthetic(world.now, 70, 300, (6_000, 900)); // 2.3 s.
+        let (feed, track) = feed_of(&frames, None);
+        track.set_takes_requests(takes_requests);
+        frames.iter().for_each(|frame| world.push(&track, frame));
+        let viewer = world.watch_connected(&feed);
+        assert_eq!(world.visitors[viewer].video().is_empty(), waits);
+    }
+}
+
+#[test]
 fn a_viewer_leaves_nothing_behind_however_it_leaves() {
     type Leave = fn(&mut World, usize);
     let ways: [(&str, Leave); 4] = [
