@@ -35,7 +35,8 @@ use super::mailbox::Mailbox;
 use super::order::Order;
 use super::rate::PrincipalRates;
 use super::*;
-use crate::auth::{Claims, TokenGate};
+use crate::auth::TokenGate;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::ticket::Tickets;
 
