@@ -3,7 +3,9 @@
 //!
 //! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
 //! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none. A claim of
-//! another type than it has by RFC 7519 makes the token invalid: it is never passed over as if it were not there.
+//! another type than it has by RFC 7519 makes the token invalid: it is never passed over as if it were not there. `null` is such
+//! a type, for every claim that is read here: an issuer that writes `"sub": null` has looked for a person and found nobody, and a
+//! host's token without a person would be a backend's. A claim that has no value is left out.
 //! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
 //! is good for exactly as long as the person has the seat (see `ticket`). The role says what is allowed:
 //!
@@ -24,6 +26,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use onmic_media::Grant;
 use onmic_media::gate::{Action, Refusal};
@@ -45,24 +49,30 @@ const HOST: &str = "host";
 pub struct Claims {
     /// When it expires, in seconds of Unix time. Some libraries write fractions.
     exp: f64,
+    /// When it begins to be good, in the same seconds.
+    #[serde(default, deserialize_with = "present")]
+    nbf: Option<f64>,
     room: String,
     #[serde(deserialize_with = "of_text")]
     role: Role,
     #[serde(default, deserialize_with = "present")]
     aud: Option<Audience>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     participant: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
     /// The name that others see.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     pub name: Option<String>,
     /// The number of a ticket's seat; 0 for the host's place. Other tokens have no seat.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     seat: Option<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     jti: Option<String>,
 }
+
+/// The claims that are read here. Identity providers write others too, of any type.
+const READ: [&str; 10] = ["exp", "nbf", "room", "role", "aud", "participant", "sub", "name", "seat", "jti"];
 
 /// For whom a token is (RFC 7519 4.1.3).
 #[derive(Clone, Debug, Deserialize)]
@@ -88,12 +98,23 @@ fn of_text<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(String::deserialize(deserializer)?.into_deserializer())
 }
 
-/// Reads a claim that is there, and so is not null.
+/// Reads a claim that is there. By itself serde takes null for a claim that is not.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 impl Claims {
+    /// Reads the claims of a token. The error is a clause, which names a claim that is null.
+    pub fn read(json: &RawValue) -> Result<Self, String> {
+        serde_json::from_str(json.get()).map_err(|error| {
+            let stated: serde_json::Map<String, Value> = serde_json::from_str(json.get()).unwrap_or_default();
+            match READ.iter().find(|claim| stated.get(**claim).is_some_and(Value::is_null)) {
+                Some(claim) => format!("its {claim} is null, and a claim that has no value is left out"),
+                None => format!("its claims cannot be read: {error}"),
+            }
+        })
+    }
+
     /// Whether the token is for this room.
     pub fn covers(&self, room: &RoomName) -> bool {
         self.covers_all() || self.room == room.as_str()
@@ -212,12 +233,21 @@ impl Claims {
         Ok(Actor { person, authority })
     }
 
+    /// Refuses a token whose `nbf` is later on the system clock, by more than the leeway.
+    pub fn must_have_begun(&self, now: SystemTime) -> Result<(), Refusal> {
+        let ahead = self.nbf.unwrap_or_default() - unix_seconds(now);
+        if ahead > LEEWAY.as_secs_f64() {
+            return Err(Refusal::TokenInvalid("its nbf is later than the clock of this server".into()));
+        }
+        Ok(())
+    }
+
     /// Returns how long ago it expired, or how long it is good yet, on the system clock. A ticket does not expire.
     pub fn left(&self, now: SystemTime) -> Left {
         if self.seat.is_some() {
             return Left::Good(None);
         }
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let now = unix_seconds(now);
         let left = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
         match self.exp - now {
             seconds if seconds >= 0.0 => Left::Good(left(seconds)), // One that is too far away is never reached.
@@ -294,6 +324,10 @@ pub enum Left {
     Expired(Duration),
 }
 
+fn unix_seconds(now: SystemTime) -> f64 {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 /// Returns the room that an action is in.
 pub fn room_of(action: Action<'_>) -> &RoomName {
     match action {
@@ -317,6 +351,33 @@ mod tests {
     use super::*;
 
     const FAR: u64 = 4_000_000_000;
+
+    #[test]
+    fn a_claim_that_is_null_makes_a_token_invalid_and_is_named() {
+        let read = |claims: &Value| Claims::read(&serde_json::value::to_raw_value(claims).unwrap());
+        let good = json!({"exp": FAR, "nbf": 0.5, "room": "demo", "role": "co-host", "aud": "onmic", "participant": "anna",
+            "sub": "anna", "name": "Anna", "seat": 1, "jti": "t1", "email": null});
+        assert!(read(&good).is_ok(), "a claim that nobody reads may be null");
+        for claim in READ {
+            let mut claims = good.clone();
+            claims[claim] = Value::Null;
+            let refused = read(&claims).unwrap_err();
+            assert!(refused.contains(&format!("its {claim} is null")), "{refused}");
+        }
+        let mut unread = good.as_object().unwrap().keys().filter(|claim| !READ.contains(&claim.as_str()));
+        assert_eq!((unread.next().map(String::as_str), unread.next()), (Some("email"), None));
+    }
+
+    #[test]
+    fn a_token_begins_with_its_nbf_on_the_clock_that_is_given() {
+        let claims = |nbf: f64| -> Claims {
+            serde_json::from_value(json!({"exp": FAR, "nbf": nbf, "room": "demo", "role": "viewer"})).unwrap()
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        for (nbf, good) in [(-1.0, true), (1_000.0, true), (1_004.5, true), (1_005.5, false), (1e300, false)] {
+            assert_eq!(claims(nbf).must_have_begun(now).is_ok(), good, "{nbf}");
+        }
+    }
 
     #[test]
     fn the_owner_of_a_token_is_its_jti_or_else_its_sub_and_a_viewer_without_a_name_commands_nothing() {
