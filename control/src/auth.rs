@@ -136,7 +136,8 @@ impl TokenGate {
         self.must_hold(room_of(action), network, claims)?;
         // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
         // publish.
-        Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
+        let (person, opener) = (claims.person().ok().flatten(), claims.opener(network));
+        Ok(Admission { person, owner: claims.owner(), opener })
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn a_co_host_publishes_only_as_their_own_participant() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
-        let anna = Admission { person: Some("anna".parse().unwrap()), owner: None };
+        let anna = Admission { person: Some("anna".parse().unwrap()), ..Admission::default() };
         assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(anna));
         assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
     }

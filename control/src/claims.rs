@@ -34,6 +34,7 @@ use onmic_media::gate::{Action, Refusal};
 use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
+use crate::rooms::fair;
 use crate::rooms::words::Role;
 use crate::ticket::Tickets;
 
@@ -209,6 +210,11 @@ impl Claims {
     pub fn principal(&self, network: Option<Principal>) -> Option<Principal> {
         let is_backend = self.role == Role::Admin || (self.role == Role::Host && self.sub.is_none());
         self.owner().or(network).filter(|_| !is_backend)
+    }
+
+    /// Returns who is counted for the room that a publisher with this token opens. Hosts and admins count for nobody.
+    pub fn opener(&self, network: Option<&Principal>) -> Option<Principal> {
+        fair::counted(self.authority(), self.principal(network.cloned()).as_ref())
     }
 
     /// Returns who answers for a token that names no person: what holds a guest who is banned. For a `sub` that cannot be an id it is

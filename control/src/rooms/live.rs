@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use onmic_media::{Date, Share, Shares, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
+use super::fair::Asking;
 use super::guests::Guests;
 use super::log::Log;
 use super::look::Look;
@@ -44,6 +45,8 @@ pub struct Live {
     pub guests: Guests,
     /// The places of the people.
     pub places: Arc<Shares>,
+    /// The requests for the mic.
+    pub asking: Asking,
     /// What the room takes of the part of whoever opened it, until somebody else wants it.
     pub opened_by: Option<Share>,
     chat: VecDeque<Message>,
@@ -77,6 +80,7 @@ impl Live {
             connections: HashMap::new(),
             guests: Guests::default(),
             places,
+            asking: Asking::default(),
             opened_by: None,
             chat: VecDeque::new(),
             mix: Mix::default(),

@@ -14,7 +14,7 @@ mod decoder;
 mod entry;
 pub mod event;
 mod expel;
-mod fair;
+pub mod fair;
 mod guests;
 mod keep;
 mod kept;
@@ -416,10 +416,17 @@ impl Rooms {
                 }
                 self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
             }
-            Event::SourceUp { .. } | Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
+            Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
+            Event::SourceUp { source } => {
+                let name = SourceName::new(room, &source.participant);
+                if self.is_of_another(&name, live) {
+                    live.opened_by = None;
+                }
+            }
             Event::SourceDown { source } => drop(live.speaking.remove(&source.participant)),
             _ => {}
         }
+        live.follow_requests(event);
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });
         if person_only && live.is_crowd() {
             if !live.is_same_after_event(event) {

@@ -122,7 +122,10 @@ fn say(rooms: &Rooms, source: &Source, before: Option<Said>, said: Said) {
     let input = match (before, said) {
         (_, Said::Connecting(_) | Said::Down(_)) => Input::SourceConnecting { room, participant },
         (Some(Said::Up { .. }), Said::Up { video, audio }) => Input::SourceChanged { room, participant, video, audio },
-        (_, Said::Up { video, audio }) => Input::SourceUp { room, participant, person: source.person(), video, audio },
+        (_, Said::Up { video, audio }) => {
+            let input = Input::SourceUp { room, participant, person: source.person(), video, audio };
+            return rooms.bring_up(name, input, source.opener());
+        }
     };
     tell(rooms, name, input);
 }
@@ -157,7 +160,7 @@ mod tests {
     use super::*;
 
     fn publish(rooms: &Rooms, source: &SourceName, person: &str, now: Instant) -> Publication {
-        let admission = Admission { person: Some(person.parse().unwrap()), owner: None };
+        let admission = Admission { person: Some(person.parse().unwrap()), ..Admission::default() };
         let mut publication = rooms.hub.publish(source, admission.by(Protocol::Rtmp), now).unwrap();
         publication.expect([TrackKey::VIDEO]);
         let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 640, height: 360, version: 0 }));
