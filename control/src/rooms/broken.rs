@@ -68,7 +68,7 @@ mod tests {
     use std::sync::Arc;
 
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Hub, NodeClock};
+    use onmic_media::{Hub, NodeClock, Shares};
     use onmic_room::{Authority, Limits, Mix, ParticipantName, Settings};
     use tokio_util::sync::CancellationToken;
 
@@ -92,8 +92,13 @@ mod tests {
     }
 
     fn rooms() -> Arc<Rooms> {
-        let config =
-            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+        let config = RoomsConfig {
+            clients: 100,
+            clients_each: 100,
+            of_http: Shares::endless(),
+            limits: Limits::default(),
+            defaults: Settings::default(),
+        };
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now());
         let hub = Hub::new(clock, HubLimits::default(), None);
         Rooms::new(config, hub, Tickets::new(""), Arc::new(Faulty), None, CancellationToken::new()).unwrap()

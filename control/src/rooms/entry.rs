@@ -43,13 +43,37 @@ impl Rooms {
         if self.stop.is_cancelled() {
             return Err(Denied::Stopping);
         }
-        let share = self.clients.take(entry.who.clone()).inspect_err(|full| match full {
+        let share = self.share_for(&entry).inspect_err(|full| match full {
             NoShare::Full(..) => DropReason::EventsFull.count(1),
             NoShare::Principal(..) => DropReason::EventsShare.count(1),
         })?;
         let entered = self.enter_with(share, entry, mailbox);
         gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
         entered
+    }
+
+    /// Takes a share of the connections. Viewers leave some to others, and those who are on mic or host a room are not kept out by
+    /// them, whatever their token says.
+    fn share_for(&self, entry: &Entry) -> Result<Share, NoShare> {
+        let who = || entry.who.clone();
+        if entry.authority != Authority::Viewer {
+            return self.clients.take(who());
+        }
+        match self.clients.take_to_watch(who()) {
+            Err(NoShare::Full(..)) if self.has_place_of_their_own(entry) => self.clients.take(who()),
+            taken => taken,
+        }
+    }
+
+    /// Returns whether somebody who comes has a seat in the room, or is its host.
+    fn has_place_of_their_own(&self, entry: &Entry) -> bool {
+        let Ok(cell) = self.cell(&entry.room) else { return false };
+        let person = self.known(cell.live.lock().as_ref(), entry);
+        let desk = self.desk.lock();
+        let is_host =
+            |person: &PersonId| desk.machine.host(&entry.room).is_ok_and(|host| host.person.as_ref() == Some(person));
+        let is_seated = |person: &PersonId| desk.machine.seat_of(&entry.room, person).is_ok_and(|seat| seat.is_some());
+        person.is_some_and(|person| is_host(&person) || is_seated(&person))
     }
 
     fn enter_with(self: &Arc<Self>, share: Share, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
@@ -143,18 +167,22 @@ impl Rooms {
         Ok((person, name))
     }
 
+    /// Returns the person whom the token names, or whom the client proves to be.
+    fn known(&self, live: Option<&Live>, entry: &Entry) -> Option<PersonId> {
+        if let Some(person) = &entry.person {
+            return Some(person.clone());
+        }
+        let (person, key) = entry.claimed.as_ref()?;
+        let fits = |key: &String| {
+            live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
+        };
+        key.as_ref().map_or(entry.trusted, fits).then(|| person.clone())
+    }
+
     /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
     fn identify(&self, live: Option<&Live>, entry: &Entry) -> PersonId {
-        if let Some(person) = &entry.person {
-            return person.clone();
-        }
-        if let Some((person, key)) = &entry.claimed {
-            let fits = |key: &String| {
-                live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
-            };
-            if key.as_ref().map_or(entry.trusted, fits) {
-                return person.clone();
-            }
+        if let Some(person) = self.known(live, entry) {
+            return person;
         }
         loop {
             let guest = random::guest().parse().expect("letters and a hyphen");

@@ -291,7 +291,7 @@ fn everybody_is_gone(snapshot: &Snapshot) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use onmic_media::life::Lives;
-    use onmic_media::{Hub, NodeClock};
+    use onmic_media::{Hub, NodeClock, Shares};
     use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, SeatNo, SeatState, Settings};
     use tokio_util::sync::CancellationToken;
 
@@ -318,8 +318,13 @@ mod tests {
     }
 
     fn process_with(claims: Clock, down: Duration, folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
-        let config =
-            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+        let config = RoomsConfig {
+            clients: 100,
+            clients_each: 100,
+            of_http: Shares::endless(),
+            limits: Limits::default(),
+            defaults: Settings::default(),
+        };
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now() + down);
         let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
         let (store, kept) = Store::open(&folder.join("state"), Lives::default()).unwrap();

@@ -78,6 +78,9 @@ use crate::webhook::Outbox;
 /// people, because to tell everybody about everybody grows with the square of that number.
 const PERSONS_ANNOUNCED: usize = 200;
 
+/// The word for the connections to the events of rooms, where one is refused.
+const CLIENTS: &str = "connections to the events of rooms";
+
 /// The name under which a panic in the work for a room is counted. No thread of its own does that work.
 const ROOM_THREAD: &str = "room";
 
@@ -88,6 +91,8 @@ pub struct RoomsConfig {
     pub clients: usize,
     /// The most of them that one principal may have.
     pub clients_each: usize,
+    /// The connections of HTTP, of which each of them takes one.
+    pub of_http: Arc<Shares>,
     /// The most rooms, persons and requests.
     pub limits: Limits,
     /// The settings of rooms that come to be by themselves, and those that somebody who creates a room leaves out.
@@ -176,7 +181,7 @@ impl Rooms {
         keeping: Option<Keeping>,
     ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
-        let clients = Shares::new("connections to the events of rooms", config.clients, config.clients_each);
+        let clients = config.of_http.part(CLIENTS, config.clients, config.clients_each);
         let openings = fair::openings(config.limits.rooms);
         let guests = keeping.as_ref().map_or_else(GuestKeys::new, |keeping| GuestKeys::of(&keeping.guests));
         let (keeper, records) = keeping.map(|keeping| (Keeper::new(keeping.store), keeping.records)).unzip();

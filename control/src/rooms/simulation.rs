@@ -163,7 +163,13 @@ impl World {
         let hub = Hub::new(NodeClock::new(now, system), HubLimits::default(), None);
         // People get seats by grant only, so that whoever has a place has it by a ticket or a token.
         let defaults = Settings { seats: SEATS, open_seats: false, ..Settings::default() };
-        let config = RoomsConfig { clients: CLIENTS, clients_each: CLIENTS_EACH, limits: LIMITS, defaults };
+        let config = RoomsConfig {
+            clients: CLIENTS,
+            clients_each: CLIENTS_EACH,
+            of_http: Shares::endless(),
+            limits: LIMITS,
+            defaults,
+        };
         let stage = Arc::new(FrailStage::default());
         let rooms = Rooms::new(config, hub, standing, stage.clone(), None, CancellationToken::new()).unwrap();
         let mut world = Self {

@@ -38,7 +38,13 @@ pub fn rooms_of(limits: Limits) -> Arc<Rooms> {
 }
 
 fn rooms_like(limits: Limits, grace: std::time::Duration) -> Arc<Rooms> {
-    let config = RoomsConfig { clients: 100, clients_each: 100, limits, defaults: Settings::default() };
+    let config = RoomsConfig {
+        clients: 100,
+        clients_each: 100,
+        of_http: Shares::endless(),
+        limits,
+        defaults: Settings::default(),
+    };
     let hub = Hub::new(
         NodeClock::new(Instant::now(), std::time::SystemTime::now()),
         HubLimits { grace, ..HubLimits::default() },
@@ -243,10 +249,40 @@ fn the_metric_of_rooms_counts_those_that_are_open() {
     assert!(recorder.handle().render().contains("onmic_rooms 1"), "{}", recorder.handle().render());
 }
 
+#[tokio::test]
+async fn a_crowd_of_viewers_keeps_out_no_host_and_nobody_who_is_on_mic() {
+    let (limits, clients) = (Limits::default(), 16);
+    let of_http = Shares::endless();
+    let config = RoomsConfig { clients, clients_each: 100, of_http, limits, defaults: Settings::default() };
+    let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
+    let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
+    let mut crowd: Vec<_> =
+        (0..14).map(|number| enter(&rooms, "demo", &format!("p{number}"), Authority::Viewer)).collect();
+    let comes = |person, authority| try_to_enter(&rooms, "demo", person, authority);
+    let full = |denied: Option<Denied>| matches!(denied, Some(Denied::NoShare(onmic_media::NoShare::Full(_, 14))));
+    assert!(full(comes("late", Authority::Viewer).err()));
+    let _host = comes("mia", Authority::Host).expect("a host finds a place");
+    let ask = Command::RequestMic { person: "p3".parse().unwrap(), seat: None };
+    let grant = Command::Grant { person: "p3".parse().unwrap(), seat: None };
+    for command in [ask, grant] {
+        rooms.order(&name("demo"), &Actor::admin(), Order::Machine(command)).await.unwrap();
+    }
+    drop(crowd.swap_remove(3));
+    crowd.push(comes("late", Authority::Viewer).unwrap());
+    assert!(full(comes("p4", Authority::Viewer).err()));
+    let _seated = comes("p3", Authority::Viewer).expect("their connection broke, and they are on mic");
+}
+
 #[test]
 fn a_join_in_a_crowd_renders_nothing_but_what_it_changes() {
     let limits = Limits::default();
-    let config = RoomsConfig { clients: 300, clients_each: 300, limits, defaults: Settings::default() };
+    let config = RoomsConfig {
+        clients: 300,
+        clients_each: 300,
+        of_http: Shares::endless(),
+        limits,
+        defaults: Settings::default(),
+    };
     let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
     let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
     let state = || rooms.room(&name("demo")).unwrap().0;
