@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onmic_media::{Hub, RoomName, ViewerKind};
+use tokio::task::yield_now;
 
 use super::Rooms;
 use super::event::RoomEvent;
@@ -15,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(2);
 pub async fn run(rooms: &Rooms) {
     let mut ticks = tokio::time::interval(EVERY);
     while rooms.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        rooms.tell_audience();
+        rooms.tell_audience().await;
     }
 }
 
@@ -32,8 +33,9 @@ pub fn count(hub: &Hub, room: &RoomName) -> Audience {
 }
 
 impl Rooms {
-    fn tell_audience(&self) {
+    async fn tell_audience(&self) {
         for (room, cell) in self.cells() {
+            yield_now().await; // There may be thousands of rooms.
             let viewers = count(&self.hub, &room);
             // Nobody waits for an answer.
             let _ = self.within(&room, &mut cell.live.lock(), |live| {

@@ -134,7 +134,7 @@ impl Rooms {
                 let Some(live) = live else { return };
                 let state = step.answer.map(|view| self.rendered(live, &view)).or(rendered);
                 let state = state.expect("the room is there, or was rendered");
-                self.greet(live, &state, &entry, &by, &name, mailbox);
+                let heard = self.greet(live, &state, &entry, &by, &name, mailbox);
                 if let (None, Some(who)) = (&entry.person, &entry.nameless) {
                     live.guests.came(&person, who.clone());
                     self.note(&room);
@@ -143,7 +143,7 @@ impl Rooms {
                 if opening.is_some() {
                     live.opened_by = opening;
                 }
-                live.connect(client, person, mailbox.clone());
+                live.connect(client, person, mailbox.clone(), heard);
             });
             tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
             drop(live);
@@ -174,7 +174,7 @@ impl Rooms {
         }
         let (person, key) = entry.claimed.as_ref()?;
         let fits = |key: &String| {
-            live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
+            live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.channel.epoch()))
         };
         key.as_ref().map_or(entry.trusted, fits).then(|| person.clone())
     }
@@ -192,8 +192,9 @@ impl Rooms {
         }
     }
 
-    fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) {
-        let (epoch, number) = (live.log.epoch(), live.log.number());
+    /// Puts the first message. Returns the number of the last event that the client has seen, or sees in it.
+    fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) -> u64 {
+        let (epoch, number) = (live.channel.epoch(), live.channel.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
         let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
         // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
@@ -202,13 +203,13 @@ impl Rooms {
                 entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
             if proven { epoch } else { "" }
         });
-        match entry.after.and_then(|after| live.log.after(seen, after)) {
-            Some(missed) => {
-                mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
-                mailbox.put_all(missed.cloned().collect());
-            }
-            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room }.render().into()),
-        }
+        let after = entry.after.filter(|after| live.channel.can_resume(seen, *after));
+        let first = match after {
+            Some(_) => ServerMessage::Resumed { epoch, number, you },
+            None => ServerMessage::Snapshot { epoch, number, you, room },
+        };
+        mailbox.put(first.render().into());
+        after.unwrap_or(number)
     }
 
     pub(super) fn exit(&self, connection: &Connection) {

@@ -25,10 +25,10 @@ use onmic_media::{SourceName, WallTime, metric};
 use onmic_room::{Input, PersonId, RoomName, Snapshot};
 use onmic_store::{Key, Kind, Render, Store};
 
+use super::channel::Channel;
 use super::kept::Kept;
 use super::kept::bans::KeptBans;
 use super::live::{Known, Live};
-use super::log::Log;
 use super::rate::Rates;
 use super::{Cell, Rooms, fair};
 use crate::ticket::Good;
@@ -154,8 +154,8 @@ impl Rooms {
         let people = || snapshot.persons.iter().map(|person| &person.person);
         let place = |person: &PersonId| Some((person.clone(), live.who(person)?.clone()));
         Some(Kept {
-            epoch: live.log.epoch().to_owned(),
-            number: live.log.number(),
+            epoch: live.channel.epoch().to_owned(),
+            number: live.channel.number(),
             opened: self.hub.calendar().date(live.opened),
             grants: self.standing.tickets.of_room(room),
             guests: live.guests.kept(people()),
@@ -236,7 +236,7 @@ impl Rooms {
         // At the start dates are the node's own line.
         let opened = WallTime(opened.micros());
         let shares = fair::places(self.config.limits.persons);
-        let mut live = Live::with_log(Log::resumed(epoch, number + SKIPPED), opened, shares);
+        let mut live = Live::on(Channel::resumed(epoch, number + SKIPPED), opened, shares);
         live.look = look;
         live.opened_by = opened_by.and_then(|who| self.openings.take(Some(who)).ok());
         for person in &snapshot.persons {
@@ -461,7 +461,7 @@ mod tests {
         assert!(rooms.guests.fits(&key, "demo", "mia", &epoch));
         let cell = rooms.cell(&name("demo")).unwrap();
         assert!(
-            cell.live.lock().as_ref().unwrap().log.after(&epoch, live.number).is_none(),
+            !cell.live.lock().as_ref().unwrap().channel.can_resume(&epoch, live.number),
             "what was missed is not known"
         );
         store.close();

@@ -4,11 +4,12 @@
 //! for the desk, over the machine. The desk is held for a step of the machine or a look at it. It files the effects of
 //! the step with the rooms that they concern. The caller that took the step then carries them out, with the lock of one
 //! room at a time. So events are numbered, rendered and told in the order of the decisions, and no room waits for
-//! another one. Nothing waits while it holds a lock: clients have bounded queues, the stage and the webhooks only note
-//! what they are told, and pictures are decoded before.
+//! another one. Nothing waits while it holds a lock: clients take events out of the room's log themselves ([`channel`]), the
+//! stage and the webhooks only note what they are told, and pictures are decoded before.
 
 pub mod audience;
 mod broken;
+mod channel;
 mod connection;
 mod decoder;
 mod entry;
@@ -55,6 +56,7 @@ use onmic_media::{Ending, Hub, Shares, SourceName, WallTime, metric};
 use onmic_room::{Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, Settings};
 use onmic_stage::Reports;
 
+use channel::Ringer;
 use decoder::Decoder;
 use event::{RoomEvent, ServerMessage};
 use keep::Keeper;
@@ -118,6 +120,7 @@ pub struct Rooms {
     next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
+    ringer: Ringer,
     /// Rooms with effects that a caller with the lock of another room has left for the task of deadlines.
     left: Mutex<Touched>,
 }
@@ -201,6 +204,7 @@ impl Rooms {
             next_client: AtomicU64::new(0),
             stop,
             connections: TaskTracker::new(),
+            ringer: Ringer::default(),
             left: Mutex::default(),
         });
         rooms.take_up(records.unwrap_or_default());
@@ -211,7 +215,8 @@ impl Rooms {
     /// and every client is told.
     pub async fn run(self: Arc<Self>, reports: Reports) {
         let (deadlines, states) = (self.keep_deadlines(), self.keep_states());
-        tokio::join!(deadlines, states, self.hear_all(reports), watch::run(&self), audience::run(&self));
+        let ringing = self.stop.run_until_cancelled(self.ringer.run());
+        tokio::join!(deadlines, states, ringing, self.hear_all(reports), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
         self.keep_last();
@@ -382,7 +387,7 @@ impl Rooms {
             }
             Effect::Ended { .. } => {
                 if let Some(live) = live.take() {
-                    live.close_all(Closing::Ended);
+                    self.ringer.end(&live.channel, Closing::Ended);
                     gauge!(metric::ROOMS).decrement(1.0);
                 }
                 self.standing.tickets.void_room(room);
@@ -459,9 +464,11 @@ impl Rooms {
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
         let (at, event) = (self.hub.calendar().at(now), event.render());
         counter!(metric::EVENTS, "kind" => event::kind(&event).to_owned()).increment(1);
-        live.announce(at, &event);
+        live.rendered = None;
+        live.channel.push(at, &event);
+        self.ringer.ring(&live.channel);
         if to_webhook && let Some(webhooks) = &self.webhooks {
-            webhooks.put(room, live.log.epoch(), live.log.number(), at, event.get());
+            webhooks.put(room, live.channel.epoch(), live.channel.number(), at, event.get());
         }
     }
 

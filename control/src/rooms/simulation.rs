@@ -28,10 +28,9 @@ use onmic_room::simulation::Random;
 use onmic_room::{Command, ParticipantName};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::Receiver;
 
 use super::look::{Layout, Look};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::rate::PrincipalRates;
 use super::*;
@@ -108,7 +107,7 @@ struct Banned {
 struct Client {
     connection: Connection,
     mailbox: Arc<Mailbox>,
-    messages: Receiver<bytes::Bytes>,
+    messages: Messages,
     /// The principal whose share it has.
     who: Option<Principal>,
     reads: bool,
@@ -280,7 +279,7 @@ impl World {
     }
 
     fn epoch(&self, room: &RoomName) -> Option<String> {
-        Some(self.rooms.cell(room).ok()?.live.lock().as_ref()?.log.epoch().to_owned())
+        Some(self.rooms.cell(room).ok()?.live.lock().as_ref()?.channel.epoch().to_owned())
     }
 
     /// Opens a connection to the events of a room, as the WebSocket does.
@@ -563,7 +562,7 @@ impl World {
     fn read(&mut self) {
         let mut heard = Vec::new();
         for client in self.open.iter_mut().filter_map(|open| open.client.as_mut()).filter(|client| client.reads) {
-            while let Ok(message) = client.messages.try_recv() {
+            while let Some(message) = client.messages.try_recv() {
                 if !message.starts_with(br#"{"type":"ticket""#) {
                     continue;
                 }

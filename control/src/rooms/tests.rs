@@ -7,10 +7,9 @@ use onmic_media::{Hub, NodeClock};
 use onmic_room::{Authority, Command, Mix, Who};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::Receiver;
 
 use super::look::{Look, OverlayBody};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::*;
 use crate::ticket::Tickets;
@@ -57,12 +56,7 @@ pub fn name(room: &str) -> RoomName {
     room.parse().unwrap()
 }
 
-pub fn enter(
-    rooms: &Arc<Rooms>,
-    room: &str,
-    person: &str,
-    authority: Authority,
-) -> (Connection, Receiver<bytes::Bytes>) {
+pub fn enter(rooms: &Arc<Rooms>, room: &str, person: &str, authority: Authority) -> (Connection, Messages) {
     try_to_enter(rooms, room, person, authority).unwrap()
 }
 
@@ -71,7 +65,7 @@ pub fn try_to_enter(
     room: &str,
     person: &str,
     authority: Authority,
-) -> Result<(Connection, Receiver<bytes::Bytes>), Denied> {
+) -> Result<(Connection, Messages), Denied> {
     let (mailbox, messages) = Mailbox::new();
     Ok((rooms.enter(entry(room, person, authority), &mailbox)?, messages))
 }
@@ -188,7 +182,7 @@ fn events_are_told_in_the_order_of_the_decisions() {
     });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let (mut number, mut locked) = (0, None);
-    while let Ok(message) = messages.try_recv() {
+    while let Some(message) = messages.try_recv() {
         let message: Value = serde_json::from_slice(&message).unwrap();
         if message["event"]["kind"] == "seat-changed" {
             assert!(message["number"].as_u64() > Some(number));

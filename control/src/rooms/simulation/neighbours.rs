@@ -131,7 +131,7 @@ impl World {
         let said = self.runtime.block_on(connection.order(Order::Chat("all is well".to_owned())));
         assert_eq!(said.err(), None, "the bystander is denied");
         let mut heard = 0;
-        while let Ok(message) = messages.try_recv() {
+        while let Some(message) = messages.try_recv() {
             heard += usize::from(String::from_utf8_lossy(&message).contains("all is well"));
         }
         // The first thing that it gets is the snapshot, which has no message yet.
