@@ -38,7 +38,8 @@ mod watch;
 pub mod wire;
 pub mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -46,6 +47,7 @@ use std::time::Instant;
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +81,9 @@ use crate::webhook::Outbox;
 /// The most people of a room whose coming and going is told one by one. Beyond it clients are told only the number of
 /// people, because to tell everybody about everybody grows with the square of that number.
 const PERSONS_ANNOUNCED: usize = 200;
+
+/// The most rooms that are listed in a row under the lock of all rooms, which takes a few microseconds.
+const ROOMS_AT_ONCE: usize = 64;
 
 /// The word for the connections to the events of rooms, where one is refused.
 const CLIENTS: &str = "connections to the events of rooms";
@@ -128,7 +133,7 @@ pub struct Rooms {
 /// The machine, and the cells of the rooms, with which its decisions are filed.
 struct Desk {
     machine: onmic_room::Rooms,
-    cells: HashMap<RoomName, Arc<Cell>>,
+    cells: BTreeMap<RoomName, Arc<Cell>>,
 }
 
 /// One room, from its first effect until its last one is carried out.
@@ -197,7 +202,7 @@ impl Rooms {
             guests,
             keeper,
             decoder: Decoder::default(),
-            desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
+            desk: Mutex::new(Desk { machine, cells: BTreeMap::new() }),
             due: Notify::new(),
             clients,
             openings,
@@ -246,14 +251,18 @@ impl Rooms {
                 () = lapse => {}
             }
             self.lapse();
+            yield_now().await; // Others may be due as well.
         }
     }
 
-    /// Ends everything in the machine whose deadline has passed.
-    fn lapse(&self) {
+    /// Ends everything in one room whose deadline has passed. Returns whether there was such a room.
+    fn lapse(&self) -> bool {
         let touched = {
             let mut desk = self.desk.lock();
             let now = self.now();
+            if desk.machine.next_timeout().is_none_or(|next| next > now) {
+                return false;
+            }
             let room = desk.machine.next_due().cloned();
             let machine = &mut desk.machine;
             match (guarded(ROOM_THREAD, || machine.handle_timeout(now)), room) {
@@ -266,6 +275,7 @@ impl Rooms {
             }
         };
         self.settle_all(touched);
+        true
     }
 
     fn now(&self) -> Instant {
@@ -499,13 +509,21 @@ impl Rooms {
     /// Returns all rooms by name, and when they began.
     pub fn names(&self) -> Vec<(RoomName, WallTime)> {
         let opened = |(name, cell): (RoomName, Arc<Cell>)| Some((name, cell.live.lock().as_ref()?.opened));
-        let mut rooms: Vec<_> = self.cells().into_iter().filter_map(opened).collect();
-        rooms.sort();
-        rooms
+        let (mut rooms, mut last) = (Vec::new(), None);
+        loop {
+            let cells = self.cells_after(last.as_ref());
+            let Some((name, _)) = cells.last() else { return rooms };
+            last = Some(name.clone());
+            rooms.extend(cells.into_iter().filter_map(opened));
+        }
     }
 
-    fn cells(&self) -> Touched {
-        self.desk.lock().cells.iter().map(|(name, cell)| (name.clone(), cell.clone())).collect()
+    /// Returns the rooms after this one by name, a few at most.
+    fn cells_after(&self, room: Option<&RoomName>) -> Touched {
+        let bounds = (room.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let desk = self.desk.lock();
+        let cells = desk.cells.range::<RoomName, _>(bounds).take(ROOMS_AT_ONCE);
+        cells.map(|(name, cell)| (name.clone(), cell.clone())).collect()
     }
 
     /// Returns how audio and video reach the WebRTC viewers of a room who do not choose for themselves.

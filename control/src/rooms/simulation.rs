@@ -510,7 +510,7 @@ impl World {
     fn settle(&mut self) {
         loop {
             let now = self.clock.now();
-            self.rooms.lapse();
+            while self.rooms.lapse() {}
             while !self.rooms.left.lock().is_empty() {
                 let left = std::mem::take(&mut *self.rooms.left.lock());
                 self.rooms.settle_all(left);

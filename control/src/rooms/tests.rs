@@ -122,7 +122,7 @@ async fn no_room_waits_while_pictures_are_decoded() {
         let host = host.clone();
         async move { host.order(Order::Overlays(vec![logo()])).await }
     });
-    tokio::task::yield_now().await;
+    yield_now().await;
     for connection in [&other, &guest, &host] {
         connection.order(chat()).await.unwrap();
     }
