@@ -23,7 +23,7 @@ use onmic_http::serve::{self, Routes};
 use onmic_http::{Keep, Problem, cache, date};
 use onmic_ingest::rtmp;
 use onmic_media::life::Lives;
-use onmic_media::{Budget, Calendar, Hub, NodeClock, Permits, metric};
+use onmic_media::{Budget, Calendar, Hub, NodeClock, Permits, Shares, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
 use onmic_signalling::Signalling;
@@ -63,6 +63,8 @@ struct Parts {
     hls: Hls,
     stage: Arc<Stage>,
     rooms: Arc<Rooms>,
+    /// The connections of HTTP that stay open.
+    kept_open: Arc<Shares>,
     store: Option<Arc<Store>>,
 }
 
@@ -92,10 +94,11 @@ impl Node {
         let store = state.keeping.as_ref().map(|keeping| keeping.store.clone());
         let webhooks = settings::webhooks(config, store.clone(), state.events)?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-        let (limits, live) = (settings::rooms(config), stop.clone());
+        let kept_open = settings::kept_open(listeners.capacity);
+        let (limits, live) = (settings::rooms(config, kept_open.clone()), stop.clone());
         let rooms = Rooms::keeping(limits, hub.clone(), standing.clone(), stage.clone(), outbox, live, state.keeping)
             .context("the rooms cannot be configured like this")?;
-        let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms, store };
+        let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms, kept_open, store };
 
         let Parts { hub, gate, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
@@ -173,7 +176,7 @@ impl Node {
 
 impl Parts {
     fn routes(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Routes {
-        let Self { hub, gate, rtc, hls, stage, rooms, .. } = self;
+        let Self { hub, gate, rtc, hls, stage, rooms, kept_open, .. } = self;
         let (directed, seated) = (rooms.clone(), rooms.clone());
         let signalling = Signalling {
             hub: hub.clone(),
@@ -191,7 +194,7 @@ impl Parts {
         let keep = Keep::of(gate.is_closed());
         let of_asker = Router::new()
             .merge(signalling.router())
-            .merge(flv::router(hub.clone(), gate.clone(), config.http.connections_per_address))
+            .merge(flv::router(hub.clone(), gate.clone(), config.http.connections_per_address, kept_open))
             .merge(Api::new(hub.clone(), gate.clone(), rooms.clone(), rtmp).router())
             .layer(kept_by(keep));
         let media = Router::new()

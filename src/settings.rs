@@ -15,7 +15,7 @@ use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies};
 use onmic_media::hub::HubLimits;
 use onmic_media::life::Lives;
-use onmic_media::{Budget, Calendar};
+use onmic_media::{Budget, Calendar, Shares};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
@@ -34,11 +34,17 @@ pub fn hub(config: &Config) -> HubLimits {
     }
 }
 
-pub fn rooms(config: &Config) -> RoomsConfig {
+/// Returns the connections of HTTP that stay open, such as WebSockets and viewers by HTTP-FLV. They share them.
+pub fn kept_open(capacity: Capacity) -> Arc<Shares> {
+    Shares::new("connections of HTTP that stay open", capacity.http, usize::MAX)
+}
+
+pub fn rooms(config: &Config, of_http: Arc<Shares>) -> RoomsConfig {
     let rooms = &config.rooms;
     RoomsConfig {
         clients: rooms.clients,
         clients_each: config.http.connections_per_address,
+        of_http,
         limits: rooms.limits(),
         defaults: rooms.settings(),
     }

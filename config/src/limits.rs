@@ -151,7 +151,7 @@ pub const LIMITS: &[Limit] = &[
         "http.connections",
         |c| number(c.http.connections),
         8..=MANY,
-        "An idle connection gives way. Without one, 503 except to `/healthz` and `/readyz`.",
+        "An idle connection gives way. Without one, 503 except to `/healthz` and `/readyz`. Of those that stay open, viewers leave an eighth to others.",
     ),
     Limit::number(
         "http.connections_per_address",
@@ -281,7 +281,12 @@ pub const LIMITS: &[Limit] = &[
         0..=100_000,
         "A further request is refused, 429. Viewers leave an eighth, and one principal has an eighth.",
     ),
-    Limit::number("rooms.clients", |c| number(c.rooms.clients), 1..=MANY, "A WebSocket is refused, 503."),
+    Limit::number(
+        "rooms.clients",
+        |c| number(c.rooms.clients),
+        1..=MANY,
+        "A WebSocket is refused, 503. Viewers leave an eighth.",
+    ),
     Limit::number("rooms.seats", |c| number(c.rooms.seats.into()), 0..=16, "The mic is refused, 409."),
     room("rooms.request_timeout", |c| Amount::Time(c.rooms.timeouts.0.request), "The request lapses."),
     room("rooms.grant_timeout", |c| Amount::Time(c.rooms.timeouts.0.grant), "The seat is free again."),

@@ -1,315 +1,22 @@
-//! Tokens and the rights that they give. A token is a JWT (RFC 7519) that is signed with a key of the server (see `keys`).
+//! The gate: reads tokens, and decides by their claims (see `claims`) and by the lists that a claim is held against.
 //!
-//! Its claims are `exp`, `room` (a name, or `*`), `role`, and for co-hosts `participant`; `nbf` is checked if it is
-//! there. `aud` is checked if the server has audiences. Identity providers write it also for servers that have none. A claim of
-//! another type than it has by RFC 7519 makes the token invalid: it is never passed over as if it were not there.
-//! `sub` is the id of the person, and `name` is the name that others see. `seat` and `jti` mark a ticket for a seat, which
-//! is good for exactly as long as the person has the seat (see `ticket`). The role says what is allowed:
-//!
-//! | role | publish | play | direct its room |
-//! | --- | --- | --- | --- |
-//! | `host` | as `host` | the program, every source and return feed | while they are the host |
-//! | `co-host` | as its `participant` | the program, every source, its own return feed | no |
-//! | `viewer` | no | the program, its own return feed | no |
-//! | `admin` | as anybody | everything, and the API | yes |
-//!
-//! Each claim has one clock. The `exp` of a token counts on the system clock, with a leeway for the clocks of those who sign,
-//! until it is checked; from then on the rest of its time counts on the monotonic clock. What it opened may go on for the
-//! grace after that, and so may the requests of an LL-HLS player. A ticket's clock is the state of its seat, and nothing else.
-//! Whoever is banned from a room (see `bans`) is refused there whatever their token says. A token without `sub` names nobody. Then
-//! whoever answers for it is refused: its `jti`, or else the network that it comes from.
+//! Whoever is banned from a room (see `bans`) is refused there whatever their token says, and a ticket that is void is no right
+//! (see `ticket`).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, Validation};
-use serde::de::IntoDeserializer;
-use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
-use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
-use onmic_media::{Grant, Permit, Shown};
-use onmic_room::{Actor, Authority, PersonId};
+use onmic_media::name::{Principal, RoomName};
+use onmic_media::{Permit, Shown};
+use onmic_room::Authority;
 
+use crate::claims::{Claims, LEEWAY, Left, room_of};
 use crate::keys::{ALGORITHMS, Keyring, Keys};
-use crate::rooms::words::Role;
 use crate::standing::Standing;
-use crate::ticket::Tickets;
-
-/// How far the clocks of those who sign tokens may be off.
-const LEEWAY: Duration = Duration::from_secs(5);
-/// The longest id in a token. OpenID Connect Core 2 allows a `sub` of 255 characters.
-const ID_MAX: usize = 256;
-/// The participant that the host's source has.
-const HOST: &str = "host";
-
-/// The claims of a token.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Claims {
-    /// When it expires, in seconds of Unix time. Some libraries write fractions.
-    exp: f64,
-    room: String,
-    #[serde(deserialize_with = "of_text")]
-    role: Role,
-    #[serde(default, deserialize_with = "present")]
-    aud: Option<Audience>,
-    #[serde(default)]
-    participant: Option<String>,
-    #[serde(default)]
-    sub: Option<String>,
-    /// The name that others see.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// The number of a ticket's seat; 0 for the host's place. Other tokens have no seat.
-    #[serde(default)]
-    seat: Option<u8>,
-    #[serde(default)]
-    jti: Option<String>,
-}
-
-/// For whom a token is (RFC 7519 4.1.3).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "its aud is neither a text nor a list of texts")]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Audience {
-    /// Returns whether it has one of `names`.
-    fn has_one_of(&self, names: &[String]) -> bool {
-        let own = match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Many(own) => own,
-        };
-        own.iter().any(|name| names.contains(name))
-    }
-}
-
-/// Reads a word that is a text. By itself serde takes `{"admin": null}` for "admin", too.
-fn of_text<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
-}
-
-/// Reads a claim that is there, and so is not null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-impl Claims {
-    /// Whether the token is for this room.
-    pub fn covers(&self, room: &RoomName) -> bool {
-        self.covers_all() || self.room == room.as_str()
-    }
-
-    /// Whether the token is for all rooms.
-    pub fn covers_all(&self) -> bool {
-        self.room == "*"
-    }
-
-    /// Returns the one room that the token is for, if its name is one of a room.
-    pub fn only_room(&self) -> Option<RoomName> {
-        self.room.parse().ok()
-    }
-
-    /// Checks that the token is for this room.
-    pub fn must_cover(&self, room: &RoomName) -> Result<(), Refusal> {
-        if self.covers(room) {
-            return Ok(());
-        }
-        Err(Refusal::NotAllowed(format!("it is for room {:?}", self.room)))
-    }
-
-    /// Checks that the token is for one of `audiences`. A token that names nobody is for every server.
-    fn must_be_for(&self, audiences: &[String]) -> Result<(), Refusal> {
-        match &self.aud {
-            Some(aud) if !audiences.is_empty() && !aud.has_one_of(audiences) => {
-                Err(Refusal::TokenInvalid("it is for another audience".into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the right that the role gives in a room.
-    pub fn authority(&self) -> Authority {
-        self.role.into()
-    }
-
-    /// Returns the person who has the token: its `sub`, or a co-host's `participant` if there is no `sub` or it cannot be an id. A
-    /// backend's token has no person.
-    pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
-        let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
-        let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
-        match (id.parse(), participant.map(str::parse)) {
-            (Ok(person), _) | (Err(_), Some(Ok(person))) => Ok(Some(person)),
-            (Err(error), _) => {
-                let sentence = format!("its sub {id:?} cannot be the id of a person in a room: {error}");
-                Err(Refusal::NotAllowed(sentence))
-            }
-        }
-    }
-
-    /// Returns the person who comes to a room with the token. A viewer whose `sub` cannot be an id comes as a guest, so that others
-    /// see them, and a host can send them out.
-    pub fn comer(&self) -> Result<Option<PersonId>, Refusal> {
-        self.person().or_else(|refusal| if self.role == Role::Viewer { Ok(None) } else { Err(refusal) })
-    }
-
-    /// Refuses a long id. Whatever counts for the owner of the token keeps it.
-    fn must_have_short_ids(&self) -> Result<(), Refusal> {
-        for (claim, id) in [("jti", &self.jti), ("sub", &self.sub)] {
-            if let Some(length) = id.as_ref().map(String::len).filter(|length| *length > ID_MAX) {
-                let reason = format!("its {claim} has {length} bytes, and {ID_MAX} are the most");
-                return Err(Refusal::TokenInvalid(reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses the id that the host's source has, for everybody who is not the host: it would publish as the host. A ticket may
-    /// be for the host's place. It has to be current.
-    fn must_not_name_the_host(&self) -> Result<(), Refusal> {
-        let names_the_host = match self.role {
-            _ if self.seat.is_some() => false,
-            Role::CoHost => self.participant.as_deref() == Some(HOST) || self.sub.as_deref() == Some(HOST),
-            Role::Viewer => self.sub.as_deref() == Some(HOST),
-            Role::Host | Role::Admin => false,
-        };
-        if names_the_host {
-            return Err(Refusal::NotAllowed(format!("{HOST:?} is reserved for the host of a room")));
-        }
-        Ok(())
-    }
-
-    /// Returns the owner of the token: its `jti`, or else its `sub`. `None` if it has neither.
-    pub fn owner(&self) -> Option<Principal> {
-        self.jti.as_deref().or(self.sub.as_deref()).map(|id| Principal::Token(id.into()))
-    }
-
-    /// Returns who answers for what is done with this token: its owner, or else `network`, from which it came. A backend is
-    /// trusted, and counts for nobody.
-    pub fn principal(&self, network: Option<Principal>) -> Option<Principal> {
-        let is_backend = self.role == Role::Admin || (self.role == Role::Host && self.sub.is_none());
-        self.owner().or(network).filter(|_| !is_backend)
-    }
-
-    /// Returns who answers for a token that names no person: what holds a guest who is banned. For a `sub` that cannot be an id it is
-    /// the `sub`, which outlives each `jti`. It is nobody for a backend, and where everybody may be behind one address.
-    pub fn nameless(&self, network: Option<&Principal>) -> Option<Principal> {
-        match self.person() {
-            Ok(Some(_)) => None,
-            Ok(None) => self.principal(network.cloned()),
-            Err(_) if self.role == Role::Admin => None,
-            Err(_) => self.sub.as_deref().map(|sub| Principal::Token(sub.into())),
-        }
-    }
-
-    /// Returns the actor who gives commands with this token. A viewer needs a name, because others see who acts, and
-    /// because only a backend acts for nobody.
-    pub fn actor(&self) -> Result<Actor, Refusal> {
-        let (person, authority) = (self.person()?, self.authority());
-        if person.is_none() && authority == Authority::Viewer {
-            let sentence = "it names nobody: a viewer's token needs a sub to act in a room";
-            return Err(Refusal::NotAllowed(sentence.into()));
-        }
-        Ok(Actor { person, authority })
-    }
-
-    /// Returns how long ago it expired, or how long it is good yet, on the system clock. A ticket does not expire.
-    fn left(&self, now: SystemTime) -> Left {
-        if self.seat.is_some() {
-            return Left::Good(None);
-        }
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let left = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
-        match self.exp - now {
-            seconds if seconds >= 0.0 => Left::Good(left(seconds)), // One that is too far away is never reached.
-            seconds => Left::Expired(left(-seconds).unwrap_or(Duration::MAX)),
-        }
-    }
-
-    /// Returns what `action` has in this claim, which somebody in `network` shows `now`, and which is over `grace` after it has
-    /// expired.
-    fn grant(
-        &self,
-        action: Action<'_>,
-        network: Option<&Principal>,
-        grace: Duration,
-        now: (Instant, SystemTime),
-    ) -> Grant {
-        let until = match self.left(now.1) {
-            Left::Good(left) => left.and_then(|left| now.0.checked_add(left.saturating_add(LEEWAY + grace))),
-            Left::Expired(ago) => Some(now.0 + (LEEWAY + grace).saturating_sub(ago)),
-        };
-        let (room, person, place) = (room_of(action).clone(), self.person().ok().flatten(), place_of(action));
-        Grant { room, person, nameless: self.nameless(network), place, until }
-    }
-
-    fn allow(&self, action: Action<'_>) -> Result<(), Refusal> {
-        self.must_cover(room_of(action))?;
-        let allowed = match action {
-            Action::Play(_) | Action::PlayOn(_) => true,
-            Action::PlaySource(_) => self.role != Role::Viewer,
-            Action::Publish(name) => match self.role {
-                Role::Admin => true,
-                Role::Host => name.participant.is_host(),
-                Role::CoHost => self.is_participant(name),
-                Role::Viewer => false,
-            },
-            Action::PlayReturn(name) => match self.role {
-                Role::Admin | Role::Host => true,
-                Role::CoHost => self.is_participant(name),
-                Role::Viewer => self.sub.as_deref() == Some(name.participant.as_str()),
-            },
-        };
-        if !allowed {
-            let Self { role, participant, .. } = self;
-            return Err(Refusal::NotAllowed(format!("its role is {role:?}, its participant {participant:?}")));
-        }
-        Ok(())
-    }
-
-    fn is_participant(&self, name: &SourceName) -> bool {
-        self.participant.as_deref() == Some(name.participant.as_str())
-    }
-
-    /// Refuses a ticket whose place is not the person's any more.
-    fn must_be_current(&self, tickets: &Tickets) -> Result<(), Refusal> {
-        let place = || {
-            let participant = self.participant.as_deref()?.parse::<ParticipantName>().ok()?;
-            Some(SourceName::new(&self.only_room()?, &participant))
-        };
-        let is_current = |id: &str| place().is_some_and(|name| tickets.is_current(&name, id));
-        if self.seat.is_none() || self.jti.as_deref().is_some_and(is_current) {
-            return Ok(());
-        }
-        Err(Refusal::NotAllowed("the seat it was for is no longer yours; ask for the mic again".into()))
-    }
-}
-
-/// The time that a claim has left.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Left {
-    /// It is good for this long; `None` for ever.
-    Good(Option<Duration>),
-    /// It expired this long ago.
-    Expired(Duration),
-}
-
-fn room_of(action: Action<'_>) -> &RoomName {
-    match action {
-        Action::Publish(name) | Action::PlaySource(name) | Action::PlayReturn(name) => &name.room,
-        Action::Play(room) | Action::PlayOn(room) => room,
-    }
-}
-
-/// Returns the place on mic that an action needs.
-fn place_of(action: Action<'_>) -> Option<ParticipantName> {
-    match action {
-        Action::Publish(name) | Action::PlayReturn(name) => Some(name.participant.clone()),
-        Action::PlaySource(_) | Action::Play(_) | Action::PlayOn(_) => None,
-    }
-}
 
 /// Checks tokens. Without keys it lets everybody do everything.
 pub struct TokenGate {
@@ -333,10 +40,10 @@ impl TokenGate {
     pub fn with_keys(keys: Arc<Keyring>, standing: impl Into<Standing>) -> Self {
         let validations = ALGORITHMS.map(|algorithm| {
             let mut validation = Validation::new(algorithm);
-            validation.validate_nbf = true;
-            validation.leeway = LEEWAY.as_secs();
-            validation.validate_exp = false; // `left` does it, which knows tickets and the grace.
-            validation.validate_aud = false; // It takes an `aud` of a wrong type for a token without one.
+            // The claims are checked by their own clock and types: see `claims`. It passes over an `aud` of a wrong type.
+            validation.required_spec_claims.clear();
+            validation.validate_exp = false;
+            validation.validate_aud = false;
             (algorithm, validation)
         });
         Self { keys, validations, audiences: Vec::new(), standing: standing.into(), grace: Duration::ZERO }
@@ -392,8 +99,10 @@ impl TokenGate {
             let own = self.validations.iter().find(|(of, _)| *of == algorithm);
             &own.unwrap_or(&self.validations[0]).1 // Keys have no other algorithm.
         };
-        let claims: Claims = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
+        let claims: Box<RawValue> = self.keys.current().verify(token, validation).map_err(Refusal::TokenInvalid)?;
+        let claims = Claims::read(&claims).map_err(Refusal::TokenInvalid)?;
         claims.must_be_for(&self.audiences)?;
+        claims.must_have_begun(self.standing.clock.system())?;
         if let Left::Expired(ago) = claims.left(self.standing.clock.system())
             && ago > LEEWAY + grace
         {
@@ -409,7 +118,7 @@ impl TokenGate {
         claims.must_be_current(&self.standing.tickets)?;
         let (bans, now) = (&self.standing.bans, self.standing.clock.now());
         match (claims.person(), claims.nameless(network)) {
-            (Ok(Some(person)), _) if claims.role != Role::Admin => bans.admit(room, &person, now),
+            (Ok(Some(person)), _) if claims.authority() != Authority::Admin => bans.admit(room, &person, now),
             (_, Some(who)) => bans.admit_nameless(room, &who, now),
             _ => Ok(()),
         }
@@ -427,7 +136,8 @@ impl TokenGate {
         self.must_hold(room_of(action), network, claims)?;
         // A sub that is not a valid id, such as that of an encoder's token, names nobody. It does not forbid to
         // publish.
-        Ok(Admission { person: claims.person().ok().flatten(), owner: claims.owner() })
+        let (person, opener) = (claims.person().ok().flatten(), claims.opener(network));
+        Ok(Admission { person, owner: claims.owner(), opener })
     }
 }
 
@@ -451,10 +161,14 @@ impl Gate for TokenGate {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use jsonwebtoken::{EncodingKey, Header, encode};
+    use onmic_media::name::SourceName;
     use serde_json::json;
 
     use super::*;
+    use crate::ticket::Tickets;
 
     const FAR: u64 = 4_000_000_000;
 
@@ -483,7 +197,7 @@ mod tests {
     #[test]
     fn a_co_host_publishes_only_as_their_own_participant() {
         let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
-        let anna = Admission { person: Some("anna".parse().unwrap()), owner: None };
+        let anna = Admission { person: Some("anna".parse().unwrap()), ..Admission::default() };
         assert_eq!(check(Action::Publish(&"demo/anna".parse().unwrap()), claims.clone()), Ok(anna));
         assert!(check(Action::Publish(&"demo".parse().unwrap()), claims).is_err());
     }
@@ -551,7 +265,14 @@ mod tests {
             ("role", json!(["admin"])),
             ("role", json!(null)),
             ("sub", json!(5)),
+            ("sub", json!(null)),
             ("room", json!(["demo"])),
+            ("exp", json!("4000000000")),
+            ("exp", json!(null)),
+            ("nbf", json!("0")),
+            ("nbf", json!(null)),
+            ("jti", json!(null)),
+            ("name", json!(null)),
         ] {
             let mut claims = good.clone();
             claims[claim] = value;
@@ -627,56 +348,6 @@ mod tests {
             (json!({"exp": FAR, "room": "demo", "role": "host", "sub": "host"}), true),
         ] {
             assert_eq!(check(Action::Play(&host.room), claims.clone()).is_ok(), allowed, "{claims}");
-        }
-    }
-
-    #[test]
-    fn the_owner_of_a_token_is_its_jti_or_else_its_sub_and_a_viewer_without_a_name_commands_nothing() {
-        let claims = |claims| gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
-        let named = claims(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "vera"}));
-        assert_eq!(named.owner(), Some(Principal::Token("vera".into())));
-        let ticket = claims(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "vera", "jti": "t1"}));
-        assert_eq!(ticket.owner(), Some(Principal::Token("t1".into())));
-        let nameless = claims(json!({"exp": FAR, "room": "demo", "role": "viewer"}));
-        assert_eq!(nameless.owner(), None);
-        assert!(named.actor().is_ok() && nameless.actor().is_err());
-        let backend = claims(json!({"exp": FAR, "room": "demo", "role": "host"}));
-        assert!(backend.actor().is_ok());
-        let network = Some(Principal::at("192.0.2.7".parse().unwrap()));
-        assert_eq!(backend.principal(network.clone()), None);
-        assert_eq!(nameless.principal(network.clone()), network);
-        assert_eq!(named.principal(network), Some(Principal::Token("vera".into())));
-    }
-
-    #[test]
-    fn the_person_of_a_token_is_its_sub_or_the_co_hosts_participant() {
-        let person = |claims| {
-            let claims = gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
-            claims.person().map(|person| person.map(|person| person.to_string()))
-        };
-        let co_host = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "anna"});
-        assert_eq!(person(co_host), Ok(Some("anna".into())));
-        assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host", "sub": "mia"})), Ok(Some("mia".into())));
-        assert_eq!(person(json!({"exp": FAR, "room": "demo", "role": "host"})), Ok(None));
-        let spaced = person(json!({"exp": FAR, "room": "demo", "role": "viewer", "sub": "two words"}));
-        assert!(spaced.unwrap_err().to_string().contains("two words"));
-        let co_host = |participant| {
-            person(json!({"exp": FAR, "room": "demo", "role": "co-host", "sub": "a@b", "participant": participant}))
-        };
-        assert_eq!(co_host("anna"), Ok(Some("anna".into())));
-        assert!(co_host("a@b").is_err());
-    }
-
-    #[test]
-    fn a_viewer_whose_sub_cannot_be_an_id_is_a_guest_for_whom_the_sub_answers() {
-        let claims = |claims| gate("secret").claims(Some(&token("secret", claims))).unwrap().unwrap();
-        let network = Principal::at("192.0.2.7".parse().unwrap());
-        for (role, comes, answers) in [("viewer", true, true), ("host", false, true), ("admin", false, false)] {
-            let odd = claims(json!({"exp": FAR, "room": "demo", "role": role, "sub": "ben@b.example", "jti": "t1"}));
-            assert_eq!(odd.comer().ok(), comes.then_some(None), "{role}");
-            let who = answers.then(|| Principal::Token("ben@b.example".into()));
-            assert_eq!(odd.nameless(Some(&network)), who, "{role}");
-            assert!(odd.actor().is_err(), "{role}");
         }
     }
 }

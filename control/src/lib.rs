@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod bans;
+mod claims;
 mod clock;
 mod keys;
 mod random;

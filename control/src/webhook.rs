@@ -96,6 +96,8 @@ pub struct Outbox {
 struct Waiting {
     /// The events, oldest first.
     events: VecDeque<Delivery>,
+    /// How many others are being delivered. They may be tried again for minutes, and count as waiting.
+    under_way: usize,
     /// The number of the last event.
     last: u64,
 }
@@ -138,11 +140,12 @@ impl Outbox {
             r#"{{"id":"{id}","room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#
         );
         let mut waiting = self.waiting.lock();
-        if waiting.events.len() >= WAITING_MAX
-            && let Some(dropped) = waiting.drop_of_the_loudest()
-        {
+        if waiting.events.len() + waiting.under_way >= WAITING_MAX {
             DropReason::WebhookQueue.count(1);
-            self.forget(dropped.number);
+            match waiting.drop_of_the_loudest() {
+                Some(dropped) => self.forget(dropped.number),
+                None => return, // All are being delivered.
+            }
         }
         waiting.last += 1;
         let delivery = Delivery { number: waiting.last, room: room.clone(), body: body.into() };
@@ -154,11 +157,19 @@ impl Outbox {
         self.added.notify_one();
     }
 
-    /// Takes out the oldest event of a room that is not among `busy`. It stays in the store.
+    /// Takes out the oldest event of a room that is not among `busy`, to deliver it. It stays in the store until [`Outbox::ended`].
     fn take(&self, busy: &HashSet<RoomName>) -> Option<Delivery> {
         let mut waiting = self.waiting.lock();
         let index = waiting.events.iter().position(|delivery| !busy.contains(&delivery.room))?;
-        waiting.events.remove(index)
+        let delivery = waiting.events.remove(index)?;
+        waiting.under_way += 1;
+        Some(delivery)
+    }
+
+    /// Notes that an event that was taken out is delivered or given up.
+    fn ended(&self, number: u64) {
+        self.waiting.lock().under_way -= 1;
+        self.forget(number);
     }
 
     fn forget(&self, number: u64) {
@@ -224,7 +235,7 @@ impl Outbox {
                     };
                     if let Some((room, number)) = under_way.remove(&id) {
                         busy.remove(&room);
-                        self.forget(number);
+                        self.ended(number);
                     }
                 }
             }
@@ -358,6 +369,23 @@ mod tests {
         }
         let oldest = outbox.take(&HashSet::new()).unwrap();
         assert_eq!((oldest.room.as_str(), outbox.waiting.lock().events.len()), ("quiet", WAITING_MAX - 1));
+    }
+
+    #[test]
+    fn events_that_are_tried_again_count_as_waiting() {
+        let (outbox, mut busy) = (Outbox::default(), HashSet::new());
+        (0..WAITING_MAX as u64).for_each(|number| put(&outbox, &format!("room-{number}"), number));
+        let mut taken = Vec::new();
+        while let Some(delivery) = outbox.take(&busy) {
+            busy.insert(delivery.room.clone());
+            taken.push(delivery.number);
+        }
+        put(&outbox, "late", 1);
+        assert_eq!((taken.len(), outbox.waiting.lock().events.len()), (WAITING_MAX, 0), "it is dropped");
+        outbox.ended(taken[0]);
+        put(&outbox, "later", 1);
+        put(&outbox, "last", 1);
+        assert_eq!(outbox.take(&busy).unwrap().room.as_str(), "last");
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use onmic_edge::flv;
 use onmic_edge::hls::{Hls, HlsConfig};
 use onmic_media::gate::OpenGate;
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Frame, Hub, NodeClock, Protocol, Rendition, SourceName, Ticks, TrackKey};
+use onmic_media::{Arrival, Frame, Hub, NodeClock, Protocol, Rendition, Shares, SourceName, Ticks, TrackKey};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -27,7 +27,10 @@ async fn main() {
     let gate = Arc::new(OpenGate);
     let shutdown = CancellationToken::new();
     let hls = Hls::new(hub.clone(), gate.clone(), HlsConfig::default(), shutdown.clone());
-    let router = hls.router().merge(flv::router(hub.clone(), gate, usize::MAX)).layer(onmic_http::cors::layer());
+    let router = hls
+        .router()
+        .merge(flv::router(hub.clone(), gate, usize::MAX, &Shares::endless()))
+        .layer(onmic_http::cors::layer());
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -28,8 +28,8 @@ use onmic_http::serve::held_by;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, Parameters, Placed,
-    Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
+    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, NoShare, Parameters,
+    Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
@@ -49,10 +49,10 @@ struct Shared {
     shares: Arc<Shares>,
 }
 
-/// Makes the route, with its full path. One principal has at most `each` viewers.
-pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>, each: usize) -> Router {
-    // In all they are limited by the connections of HTTP.
-    let shares = Shares::new("viewers by HTTP-FLV", usize::MAX, each);
+/// Makes the route, with its full path. One principal has at most `each` viewers. In all they are limited by the connections of
+/// HTTP, of which each viewer takes one of `of_http`.
+pub fn router(hub: Arc<Hub>, gate: Arc<dyn Gate>, each: usize, of_http: &Arc<Shares>) -> Router {
+    let shares = of_http.part("viewers by HTTP-FLV", usize::MAX, each);
     Router::new().route("/flv/{file}", get(play)).with_state(Shared { hub, gate, shares })
 }
 
@@ -64,8 +64,11 @@ async fn answer(shared: &Shared, file: &str, sender: &Sender) -> Result<Response
     let room = file.strip_suffix(".flv").ok_or(EdgeError::NoSuchFile)?;
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
     let (admission, permit) = shared.gate.open(Action::Play(&room), sender.shown())?;
-    let share = shared.shares.take(admission.owner.or_else(|| sender.counted()));
-    let share = share.inspect_err(|_| DropReason::FlvShare.count(1))?;
+    let share = shared.shares.take_to_watch(admission.owner.or_else(|| sender.counted()));
+    let share = share.inspect_err(|why| match why {
+        NoShare::Full(..) => DropReason::FlvFull.count(1),
+        NoShare::Principal(..) => DropReason::FlvShare.count(1),
+    })?;
     let name = FeedName::Program(room);
     shared.hub.feed(&name).ok_or(EdgeError::NoSuchRoom)?;
     let feed = timeout(SETTLE_PATIENCE, shared.hub.await_feed(&name)).await;
@@ -328,7 +331,7 @@ mod tests {
         let grant = Grant { room, person: None, nameless: None, place: None, until: None };
         let gate = Arc::new(Granting { permits: permits.clone(), grant });
         let asked = Request::get("/flv/demo.flv").body(Body::empty()).unwrap();
-        let answer = router(hub, gate, 1).oneshot(asked).await.unwrap();
+        let answer = router(hub, gate, 1, &Shares::endless()).oneshot(asked).await.unwrap();
         assert_eq!((answer.status(), permits.len()), (StatusCode::OK, 1));
         let held = answer.extensions().get::<Arc<Permit>>().expect("a permit that the server finds");
         assert!(held.ended().is_none());

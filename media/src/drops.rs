@@ -125,10 +125,12 @@ metric::label_values! {
     RtcShare => "rtc_share",
     /// A WebRTC session that had not connected gave way to another.
     RtcGaveWay => "rtc_gave_way",
-    /// A WebSocket to the events of a room was refused: the node has as many as it may have (503).
+    /// A WebSocket to the events of a room was refused: the node, or its viewers, have as many as they may have (503).
     EventsFull => "events_full",
     /// A WebSocket to the events of a room was refused: the token or address has as many as one may have (429).
     EventsShare => "events_share",
+    /// A viewer by HTTP-FLV was refused: viewers have all connections that are not kept for others (503).
+    FlvFull => "flv_full",
     /// A viewer by HTTP-FLV was refused: the token or address has as many as one may have (429).
     FlvShare => "flv_share",
     /// A request of LL-HLS that would wait for a part was refused: its network, or all of them, have as many as may wait (429, 503).

@@ -65,6 +65,8 @@ pub struct Admission {
     pub person: Option<PersonId>,
     /// The owner of the token. `None` if no tokens are required, or if the token names none.
     pub owner: Option<Principal>,
+    /// Who is counted for the room that a publisher opens. `None` for hosts and admins, and if no tokens are required.
+    pub opener: Option<Principal>,
 }
 
 impl Admission {
@@ -75,7 +77,7 @@ impl Admission {
 
     /// Makes a publisher by `protocol` of this admission.
     pub fn by(self, protocol: Protocol) -> Publisher {
-        Publisher { protocol, person: self.person }
+        Publisher { protocol, person: self.person, opener: self.opener }
     }
 }
 

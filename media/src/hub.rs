@@ -372,7 +372,7 @@ mod tests {
     fn the_person_of_a_source_is_that_of_its_last_admitted_publisher() {
         let start = Instant::now();
         let hub = hub(start);
-        let person = |id: &str| Admission { person: Some(id.parse().unwrap()), owner: None };
+        let person = |id: &str| Admission { person: Some(id.parse().unwrap()), ..Admission::default() };
         let who = || hub.source(&key()).unwrap().person().map(|person| person.to_string());
         let first = hub.publish(&key(), person("mia").by(Protocol::Rtmp), start).unwrap();
         hub.publish(&key(), person("ben").by(Protocol::Whip), start).unwrap_err();

@@ -13,7 +13,7 @@ use crate::feed::{Feed, FeedStage};
 use crate::frame::Frame;
 use crate::intake::Intake;
 use crate::key::TrackKey;
-use crate::name::{PersonId, SourceName};
+use crate::name::{PersonId, Principal, SourceName};
 use crate::program::{Brings, FENCE_MAX, Inlet, Keyframes, Program, TimelineId};
 use crate::program_clock::ProgramClock;
 use crate::time::{NodeClock, WallTime};
@@ -76,12 +76,14 @@ pub struct Publisher {
     pub protocol: Protocol,
     /// The person, if the gate knows it.
     pub person: Option<PersonId>,
+    /// Who is counted for the room that it opens, if anybody is.
+    pub opener: Option<Principal>,
 }
 
 impl From<Protocol> for Publisher {
     /// Makes a publisher about whom nothing else is known.
     fn from(protocol: Protocol) -> Self {
-        Self { protocol, person: None }
+        Self { protocol, person: None, opener: None }
     }
 }
 
@@ -278,6 +280,11 @@ impl Source {
     /// Returns the person of the last publisher, if the gate knew one.
     pub fn person(&self) -> Option<PersonId> {
         self.state.lock().last.person.clone()
+    }
+
+    /// Returns who is counted for the room that the last publisher opens, if anybody is.
+    pub fn opener(&self) -> Option<Principal> {
+        self.state.lock().last.opener.clone()
     }
 
     /// Returns whether a publisher has its name now. Within the grace period none may have it.

@@ -126,11 +126,10 @@ impl Room {
     pub fn become_host(&mut self, step: &mut Step, person: &PersonId) {
         self.drop_request(step, person);
         self.drop_invitation(step, person);
-        let (name, before) = self.persons.get(person).map(|p| (p.name.clone(), p.muted)).unwrap_or_default();
+        let name = self.persons.get(person).map(|person| person.name.clone()).unwrap_or_default();
+        let before = self.muted(person);
         let muted = before.own(); // Nobody else mutes the host.
-        if let Some(person) = self.persons.get_mut(person) {
-            person.muted = muted;
-        }
+        self.set_muted(person, muted);
         self.host = Host { person: Some(person.clone()), name, presence: Presence::There, muted };
         let host = self.host_view();
         self.emit(step, Event::HostChanged { host });

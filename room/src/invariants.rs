@@ -6,7 +6,7 @@ use crate::host::Presence;
 use crate::pk::Pk;
 use crate::room::Room;
 use crate::rooms::Rooms;
-use crate::seat::Phase;
+use crate::seat::{Muted, Phase};
 
 /// Returns an error with this sentence, which says which rule is broken and where, unless the condition holds.
 macro_rules! ensure {
@@ -85,7 +85,7 @@ impl Rooms {
                 let person = source.participant.person();
                 let on_mic = home.phase_of(&person).is_some_and(|(_, phase)| phase == Phase::OnMic);
                 ensure!(on_mic, "{who} is in the mix of {name} without being on mic");
-                home.persons.get(&person).map(|person| person.muted).unwrap_or_default()
+                home.muted(&person)
             };
             ensure!(
                 !(source.hear && (muted.audio() || !up.audio)),
@@ -145,6 +145,10 @@ impl Room {
             ensure!(person.is_present() || seated.contains(id), "{id} in {name} is neither there nor on a seat");
             let listed = person.leaves.is_none_or(|until| self.leaving.contains(&(until, id.clone())));
             ensure!(listed, "{id} leaves {name}, but is not listed");
+        }
+        for (id, muted) in &self.mutes {
+            let is_there = self.persons.contains_key(id);
+            ensure!(is_there && *muted != Muted::default(), "{id} in {name} is muted: {muted:?}, there: {is_there}");
         }
         let leaving = self.persons.values().filter(|person| person.leaves.is_some()).count();
         ensure!(leaving == self.leaving.len(), "{} leave {name}, {leaving} should", self.leaving.len());

@@ -23,14 +23,11 @@ pub(crate) struct Person {
     pub connected: bool,
     /// When a person who is not connected ceases to count as there.
     pub leaves: Option<Instant>,
-    /// What is muted. It is kept here rather than on the seat, so that somebody who comes back by an open seat stays
-    /// muted.
-    pub muted: Muted,
 }
 
 impl Person {
     pub fn encoder(name: String) -> Self {
-        Self { name, authority: Authority::CoHost, connected: false, leaves: None, muted: Muted::default() }
+        Self { name, authority: Authority::CoHost, connected: false, leaves: None }
     }
 
     /// Whether the person is connected, or was a moment ago and may be again.
@@ -42,6 +39,20 @@ impl Person {
 impl Room {
     pub fn person(&self, person: &PersonId) -> Result<&Person, Refused> {
         self.persons.get(person).ok_or_else(|| Refused::PersonUnknown(person.clone()))
+    }
+
+    /// Returns what of a person is muted.
+    pub fn muted(&self, person: &PersonId) -> Muted {
+        self.mutes.get(person).copied().unwrap_or_default()
+    }
+
+    /// Mutes somebody who is in the room, in place of what was muted.
+    pub fn set_muted(&mut self, person: &PersonId, muted: Muted) {
+        if muted == Muted::default() {
+            self.mutes.remove(person);
+        } else if self.persons.contains_key(person) {
+            self.mutes.insert(person.clone(), muted);
+        }
     }
 
     /// Returns the name that others see.
@@ -80,8 +91,7 @@ impl Room {
         if let Some(until) = known.and_then(|known| known.leaves) {
             self.leaving.remove(&(until, person.clone()));
         }
-        let muted = known.map(|known| known.muted).unwrap_or_default();
-        let joined = Person { name, authority, connected: true, leaves: None, muted };
+        let joined = Person { name, authority, connected: true, leaves: None };
         let view = self.person_view(&person, &joined);
         self.persons.insert(person.clone(), joined);
         if changed {
@@ -173,6 +183,7 @@ impl Room {
         }
         let view = self.person_view(id, person);
         self.persons.remove(id);
+        self.mutes.remove(id);
         self.emit(step, Event::PersonLeft { person: view });
     }
 }

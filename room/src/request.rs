@@ -9,7 +9,7 @@ use crate::effect::{RevokeReason, Step};
 use crate::event::Event;
 use crate::refused::Refused;
 use crate::room::Room;
-use crate::seat::{Muted, Phase};
+use crate::seat::Phase;
 use crate::settings::Limits;
 use crate::view::RequestView;
 use onmic_names::{PersonId, SeatNo};
@@ -145,9 +145,7 @@ impl Room {
     /// Ends the person's mutes and cool-down, because the host wants them on mic.
     pub fn forgive(&mut self, person: &PersonId) {
         self.cool_downs.remove(person);
-        if let Some(person) = self.persons.get_mut(person) {
-            person.muted = Muted::default();
-        }
+        self.mutes.remove(person);
     }
 
     pub fn refuse(&mut self, step: &mut Step, by: &Actor, person: &PersonId) -> Result<(), Refused> {

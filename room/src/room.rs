@@ -27,6 +27,9 @@ pub(crate) struct Room {
     pub number: u64,
     pub host: Host,
     pub persons: BTreeMap<PersonId, Person>,
+    /// What is muted, of the persons of whom something is. It is not kept on the seat, so that somebody who comes back by an open
+    /// seat stays muted.
+    pub mutes: BTreeMap<PersonId, Muted>,
     /// The persons who are not connected, by when they leave.
     pub leaving: BTreeSet<(Instant, PersonId)>,
     pub requests: VecDeque<Request>,
@@ -62,6 +65,7 @@ impl Room {
             number,
             host: Host::default(),
             persons: BTreeMap::new(),
+            mutes: BTreeMap::new(),
             leaving: BTreeSet::new(),
             requests: VecDeque::new(),
             seats,
@@ -170,7 +174,7 @@ impl Room {
             let occupant = seat.occupant.as_ref().filter(|occupant| occupant.phase == Phase::OnMic)?;
             let person = self.persons.get(&occupant.person)?;
             let id = &occupant.person;
-            self.in_mix(id.participant(), Some(id.clone()), person.name.clone(), Some(seat.number), person.muted)
+            self.in_mix(id.participant(), Some(id.clone()), person.name.clone(), Some(seat.number), self.muted(id))
         });
         let host = self.host_in_mix();
         let leads = host.as_ref().map(|host| host.participant.clone());

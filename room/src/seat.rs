@@ -167,7 +167,7 @@ impl Room {
             view.video = source.is_some_and(|source| source.video);
             view.audio = source.is_some_and(|source| source.audio);
             view.participant = Some(participant);
-            view.muted_by = self.persons.get(&occupant.person).map(|person| person.muted.view()).unwrap_or_default();
+            view.muted_by = self.muted(&occupant.person).view();
             view.until = occupant.phase.until();
         }
         view
@@ -316,7 +316,7 @@ impl Room {
         if !is_host && self.seat_of(person).is_none() {
             return Err(Refused::NotOnMic(self.person(person)?.name.clone()));
         }
-        let before = if is_host { self.host.muted } else { self.person(person)?.muted };
+        let before = if is_host { self.host.muted } else { self.person(person).map(|_| self.muted(person))? };
         let lifts_hosts =
             (audio == Some(false) && before.audio_by_host) || (video == Some(false) && before.video_by_host);
         if own && !is_host && lifts_hosts {
@@ -326,9 +326,7 @@ impl Room {
         if after == before {
             return Ok(());
         }
-        if let Some(person) = self.persons.get_mut(person) {
-            person.muted = after;
-        }
+        self.set_muted(person, after);
         if is_host {
             self.host.muted = after;
             let host = self.host_view();

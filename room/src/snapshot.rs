@@ -138,17 +138,17 @@ impl Snapshot {
             video: source.video,
             audio: source.audio,
         };
-        let has_something = room.people_with_something();
-        let persons =
-            room.persons.iter().filter(|(id, person)| has_something.contains(id) || person.muted != Muted::default());
-        let persons = persons.map(|(id, person)| PersonSnapshot {
+        let person = |(id, person): (&PersonId, &Person)| PersonSnapshot {
             person: id.clone(),
             name: person.name.clone(),
             authority: person.authority,
             connected: person.connected,
             leaves: person.leaves.map(left),
-            muted: person.muted,
-        });
+            muted: room.muted(id),
+        };
+        // They are looked up, because thousands who only watch are there beside them.
+        let has_something = room.people_with_something().into_iter();
+        let persons = has_something.filter_map(|id| room.persons.get_key_value(id)).map(person);
         let cool_downs = room.cool_downs.iter();
         Self {
             room: room.name.clone(),
@@ -188,7 +188,8 @@ impl Snapshot {
         for PersonSnapshot { person, name, authority, connected, leaves, muted } in self.persons {
             let leaves = leaves.map(until);
             room.leaving.extend(leaves.map(|leaves| (leaves, person.clone())));
-            room.persons.insert(person, Person { name, authority, connected, leaves, muted });
+            room.persons.insert(person.clone(), Person { name, authority, connected, leaves });
+            room.set_muted(&person, muted);
         }
         room.requests.extend(self.requests.into_iter().map(|request| Request {
             person: request.person,
@@ -216,7 +217,7 @@ impl Room {
     fn people_with_something(&self) -> BTreeSet<&PersonId> {
         let seated = self.seats.iter().filter_map(|seat| seat.occupant.as_ref()).map(|occupant| &occupant.person);
         let asking = self.requests.iter().map(|request| &request.person);
-        seated.chain(asking).chain(&self.host.person).collect()
+        seated.chain(asking).chain(self.mutes.keys()).chain(&self.host.person).collect()
     }
 }
 

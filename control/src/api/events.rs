@@ -18,7 +18,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -34,7 +33,7 @@ use super::addresses::under;
 use super::commands::{WireCommand, id, malformed};
 use super::json;
 use crate::rooms::event::ServerMessage;
-use crate::rooms::mailbox::{Closing, Mailbox};
+use crate::rooms::mailbox::{Closing, Mailbox, Messages};
 use crate::rooms::order::{Done, Order};
 use crate::rooms::rate::{Doing, Rates};
 use crate::rooms::words::Role;
@@ -167,7 +166,7 @@ struct Client {
     rate: Rate,
     permit: Permit,
     mailbox: Arc<Mailbox>,
-    messages: mpsc::Receiver<Bytes>,
+    messages: Messages,
     base_path: BasePath,
     heard: Instant,
     strikes: u32,
@@ -205,7 +204,7 @@ impl Client {
         let farewell = async {
             if matches!(closing, Closing::Ended | Closing::Permit(_)) {
                 // The client is still told the events that led to the end.
-                while let Ok(message) = self.messages.try_recv() {
+                while let Some(message) = self.messages.try_recv() {
                     socket.send(text(under(&self.base_path, message))).await?;
                 }
             }
@@ -237,7 +236,7 @@ impl Client {
                 () = mailbox.closed() => return mailbox.closing(),
                 () = stop.cancelled() => return Some(Closing::Stopping),
                 why = permit.end() => return Some(Closing::Permit(why)),
-                Some(message) = messages.recv() => text(message),
+                message = messages.recv() => text(message),
                 _ = pings.tick() => {
                     if obeying.is_none() && heard.elapsed() > SILENCE_MAX {
                         return Some(Closing::Silent);
@@ -275,24 +274,20 @@ impl Client {
                     continue;
                 }
             };
-            let missed = mailbox.take_missed();
-            let messages = std::iter::once(message).chain(missed.into_iter().map(&text));
-            for message in messages {
-                let sent = tokio::select! {
-                    biased;
-                    () = mailbox.closed() => return mailbox.closing(),
-                    () = stop.cancelled() => return Some(Closing::Stopping),
-                    why = permit.end() => return Some(Closing::Permit(why)),
-                    sent = timeout(SILENCE_MAX, socket.send(message)) => sent,
-                };
-                let Ok(sent) = sent else {
-                    // A client that takes nothing in a room where nothing happens would never have a full mailbox.
-                    DropReason::BehindRoomClient.count(1);
-                    return Some(Closing::Slow);
-                };
-                if sent.is_err() {
-                    return None;
-                }
+            let sent = tokio::select! {
+                biased;
+                () = mailbox.closed() => return mailbox.closing(),
+                () = stop.cancelled() => return Some(Closing::Stopping),
+                why = permit.end() => return Some(Closing::Permit(why)),
+                sent = timeout(SILENCE_MAX, socket.send(message)) => sent,
+            };
+            let Ok(sent) = sent else {
+                // A client that takes nothing in a room where nothing happens would never have a full mailbox.
+                DropReason::BehindRoomClient.count(1);
+                return Some(Closing::Slow);
+            };
+            if sent.is_err() {
+                return None;
             }
         }
     }

@@ -24,7 +24,8 @@ use onmic_http::door::{self, Door};
 use onmic_media::codec::vp8;
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, Shown, SourceName, Ticks, WallTime,
+    Action, Arrival, Date, Gate, Hub, NodeClock, Parameters, Protocol, Rendition, Shares, Shown, SourceName, Ticks,
+    WallTime,
 };
 use onmic_room::{Actor, Authority, Limits, Mix, RoomName, Settings};
 use onmic_stage::{ProgramState, Report};
@@ -73,8 +74,13 @@ impl Server {
 
     /// Starts a server whose system clock tells `system`.
     async fn start_at(system: SystemTime, secret: &str, change: impl FnOnce(&mut RoomsConfig)) -> Self {
-        let mut config =
-            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+        let mut config = RoomsConfig {
+            clients: 100,
+            clients_each: 100,
+            of_http: Shares::endless(),
+            limits: Limits::default(),
+            defaults: Settings::default(),
+        };
         change(&mut config);
         let hub = Hub::new(NodeClock::new(Instant::now(), system), HubLimits::default(), None);
         let standing = Standing::from(Tickets::new(secret));
@@ -359,7 +365,7 @@ async fn a_client_that_reads_too_slowly_is_closed_and_does_not_delay_others() {
 
 #[tokio::test]
 async fn connections_above_the_limits_are_refused() {
-    let server = Server::start("", |config| config.clients = 9).await;
+    let server = Server::start("", |config| config.clients = 10).await;
     let first = server.join("demo", "name=Anna").await;
     let mut held = Vec::new();
     for _ in 0..7 {
@@ -368,6 +374,8 @@ async fn connections_above_the_limits_are_refused() {
     assert_eq!(server.connect("demo", &first.as_the_same()).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
     held.push(server.join("demo", "").await);
     assert_eq!(server.connect("demo", "").await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+    held.push(server.join("demo", "role=host").await); // Viewers leave a place to the host.
+    assert_eq!(server.connect("demo", "role=host").await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(held[6].hello["room"]["persons"], 1, "eight connections of one person");
 }
 
@@ -529,7 +537,7 @@ async fn a_room_is_live_once_media_has_come_and_its_publisher_is_there() {
 
 #[tokio::test]
 async fn a_long_list_is_answered_in_pages_by_id() {
-    let server = Server::start("", |config| config.clients = 1300).await;
+    let server = Server::start("", |config| config.clients = 1400).await;
     let room: RoomName = "demo".parse().unwrap();
     let enter = |number: usize| {
         let (mailbox, messages) = Mailbox::new();

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use onmic_media::{Hub, RoomName, ViewerKind};
+use tokio::task::yield_now;
 
-use super::Rooms;
 use super::event::RoomEvent;
 use super::wire::Audience;
+use super::{Cell, Rooms};
 
 /// How often the numbers are compared. A person does not read them more often.
 const EVERY: Duration = Duration::from_secs(2);
@@ -15,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(2);
 pub async fn run(rooms: &Rooms) {
     let mut ticks = tokio::time::interval(EVERY);
     while rooms.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        rooms.tell_audience();
+        rooms.tell_audience().await;
     }
 }
 
@@ -32,19 +33,28 @@ pub fn count(hub: &Hub, room: &RoomName) -> Audience {
 }
 
 impl Rooms {
-    fn tell_audience(&self) {
-        for (room, cell) in self.cells() {
-            let viewers = count(&self.hub, &room);
-            // Nobody waits for an answer.
-            let _ = self.within(&room, &mut cell.live.lock(), |live| {
-                let Some(live) = live else { return };
-                let persons = live.persons.len();
-                if viewers == live.viewers && persons == live.persons_told {
-                    return;
-                }
-                (live.viewers, live.persons_told) = (viewers, persons);
-                self.tell_all(live, &room, self.now(), &RoomEvent::ViewersChanged { viewers, persons }, false);
-            });
+    async fn tell_audience(&self) {
+        let mut last = None;
+        loop {
+            let cells = self.cells_after(last.as_ref());
+            let Some((room, _)) = cells.last() else { return };
+            last = Some(room.clone());
+            cells.iter().for_each(|(room, cell)| self.tell_audience_of(room, cell));
+            yield_now().await; // There may be thousands of rooms.
         }
+    }
+
+    fn tell_audience_of(&self, room: &RoomName, cell: &Cell) {
+        let viewers = count(&self.hub, room);
+        // Nobody waits for an answer.
+        let _ = self.within(room, &mut cell.live.lock(), |live| {
+            let Some(live) = live else { return };
+            let persons = live.persons.len();
+            if viewers == live.viewers && persons == live.persons_told {
+                return;
+            }
+            (live.viewers, live.persons_told) = (viewers, persons);
+            self.tell_all(live, room, self.now(), &RoomEvent::ViewersChanged { viewers, persons }, false);
+        });
     }
 }

@@ -40,7 +40,7 @@ impl Rooms {
         }
         // The machine has no such room any more, so this was its end that failed.
         if let Some(live) = live.take() {
-            live.close_all(Closing::Ended);
+            self.ringer.end(&live.channel, Closing::Ended);
             gauge!(metric::ROOMS).decrement(1.0);
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     use std::sync::Arc;
 
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Hub, NodeClock};
+    use onmic_media::{Hub, NodeClock, Shares};
     use onmic_room::{Authority, Limits, Mix, ParticipantName, Settings};
     use tokio_util::sync::CancellationToken;
 
@@ -92,8 +92,13 @@ mod tests {
     }
 
     fn rooms() -> Arc<Rooms> {
-        let config =
-            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+        let config = RoomsConfig {
+            clients: 100,
+            clients_each: 100,
+            of_http: Shares::endless(),
+            limits: Limits::default(),
+            defaults: Settings::default(),
+        };
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now());
         let hub = Hub::new(clock, HubLimits::default(), None);
         Rooms::new(config, hub, Tickets::new(""), Arc::new(Faulty), None, CancellationToken::new()).unwrap()
@@ -124,7 +129,7 @@ mod tests {
         rooms.apply(up("blue")).unwrap();
         assert_eq!(names(&rooms), ["blue"]);
         let mut last = String::new();
-        while let Ok(message) = told.try_recv() {
+        while let Some(message) = told.try_recv() {
             last = String::from_utf8(message.to_vec()).unwrap();
         }
         assert!(last.contains("room-ended"), "{last}");
@@ -144,7 +149,7 @@ mod tests {
         settle_left(&rooms);
         assert_eq!(names(&rooms), ["blue"]);
         let mut last = String::new();
-        while let Ok(message) = told.try_recv() {
+        while let Some(message) = told.try_recv() {
             last = String::from_utf8(message.to_vec()).unwrap();
         }
         assert!(last.contains("room-ended"), "{last}");

@@ -43,13 +43,37 @@ impl Rooms {
         if self.stop.is_cancelled() {
             return Err(Denied::Stopping);
         }
-        let share = self.clients.take(entry.who.clone()).inspect_err(|full| match full {
+        let share = self.share_for(&entry).inspect_err(|full| match full {
             NoShare::Full(..) => DropReason::EventsFull.count(1),
             NoShare::Principal(..) => DropReason::EventsShare.count(1),
         })?;
         let entered = self.enter_with(share, entry, mailbox);
         gauge!(metric::ROOM_CLIENTS).set(self.clients.taken() as f64);
         entered
+    }
+
+    /// Takes a share of the connections. Viewers leave some to others, and those who are on mic or host a room are not kept out by
+    /// them, whatever their token says.
+    fn share_for(&self, entry: &Entry) -> Result<Share, NoShare> {
+        let who = || entry.who.clone();
+        if entry.authority != Authority::Viewer {
+            return self.clients.take(who());
+        }
+        match self.clients.take_to_watch(who()) {
+            Err(NoShare::Full(..)) if self.has_place_of_their_own(entry) => self.clients.take(who()),
+            taken => taken,
+        }
+    }
+
+    /// Returns whether somebody who comes has a seat in the room, or is its host.
+    fn has_place_of_their_own(&self, entry: &Entry) -> bool {
+        let Ok(cell) = self.cell(&entry.room) else { return false };
+        let person = self.known(cell.live.lock().as_ref(), entry);
+        let desk = self.desk.lock();
+        let is_host =
+            |person: &PersonId| desk.machine.host(&entry.room).is_ok_and(|host| host.person.as_ref() == Some(person));
+        let is_seated = |person: &PersonId| desk.machine.seat_of(&entry.room, person).is_ok_and(|seat| seat.is_some());
+        person.is_some_and(|person| is_host(&person) || is_seated(&person))
     }
 
     fn enter_with(self: &Arc<Self>, share: Share, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
@@ -110,7 +134,7 @@ impl Rooms {
                 let Some(live) = live else { return };
                 let state = step.answer.map(|view| self.rendered(live, &view)).or(rendered);
                 let state = state.expect("the room is there, or was rendered");
-                self.greet(live, &state, &entry, &by, &name, mailbox);
+                let heard = self.greet(live, &state, &entry, &by, &name, mailbox);
                 if let (None, Some(who)) = (&entry.person, &entry.nameless) {
                     live.guests.came(&person, who.clone());
                     self.note(&room);
@@ -119,7 +143,7 @@ impl Rooms {
                 if opening.is_some() {
                     live.opened_by = opening;
                 }
-                live.connect(client, person, mailbox.clone());
+                live.connect(client, person, mailbox.clone(), heard);
             });
             tickets.into_iter().for_each(|(now, effect)| self.carry_out(&room, &mut live, now, effect));
             drop(live);
@@ -143,18 +167,22 @@ impl Rooms {
         Ok((person, name))
     }
 
+    /// Returns the person whom the token names, or whom the client proves to be.
+    fn known(&self, live: Option<&Live>, entry: &Entry) -> Option<PersonId> {
+        if let Some(person) = &entry.person {
+            return Some(person.clone());
+        }
+        let (person, key) = entry.claimed.as_ref()?;
+        let fits = |key: &String| {
+            live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.channel.epoch()))
+        };
+        key.as_ref().map_or(entry.trusted, fits).then(|| person.clone())
+    }
+
     /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
     fn identify(&self, live: Option<&Live>, entry: &Entry) -> PersonId {
-        if let Some(person) = &entry.person {
-            return person.clone();
-        }
-        if let Some((person, key)) = &entry.claimed {
-            let fits = |key: &String| {
-                live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.log.epoch()))
-            };
-            if key.as_ref().map_or(entry.trusted, fits) {
-                return person.clone();
-            }
+        if let Some(person) = self.known(live, entry) {
+            return person;
         }
         loop {
             let guest = random::guest().parse().expect("letters and a hyphen");
@@ -164,8 +192,9 @@ impl Rooms {
         }
     }
 
-    fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) {
-        let (epoch, number) = (live.log.epoch(), live.log.number());
+    /// Puts the first message. Returns the number of the last event that the client has seen, or sees in it.
+    fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) -> u64 {
+        let (epoch, number) = (live.channel.epoch(), live.channel.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
         let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
         // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
@@ -174,13 +203,13 @@ impl Rooms {
                 entry.claimed.as_ref().is_some_and(|(claimed, key)| claimed.as_str() == person && key.is_some());
             if proven { epoch } else { "" }
         });
-        match entry.after.and_then(|after| live.log.after(seen, after)) {
-            Some(missed) => {
-                mailbox.put(ServerMessage::Resumed { epoch, number, you }.render().into());
-                mailbox.put_all(missed.cloned().collect());
-            }
-            None => mailbox.put(ServerMessage::Snapshot { epoch, number, you, room }.render().into()),
-        }
+        let after = entry.after.filter(|after| live.channel.can_resume(seen, *after));
+        let first = match after {
+            Some(_) => ServerMessage::Resumed { epoch, number, you },
+            None => ServerMessage::Snapshot { epoch, number, you, room },
+        };
+        mailbox.put(first.render().into());
+        after.unwrap_or(number)
     }
 
     pub(super) fn exit(&self, connection: &Connection) {

@@ -4,22 +4,23 @@
 //! keep everybody else out. So two rules hold beside it:
 //!
 //! - A principal has at most an eighth of each, and at least one. It is the one who answers for the connection by which a person
-//!   came, or by which a room was opened. Nobody answers for a backend, or where no tokens are asked for, and hosts and admins are
-//!   not counted.
+//!   came, or by which a room was opened: by coming to it, or by publishing in it from a seat. Nobody answers for a backend, or
+//!   where no tokens are asked for, and hosts and admins are not counted.
 //! - Viewers leave an eighth of each to hosts, co-hosts, admins and publishers. The machine does that (`onmic_room::Limits`), because
 //!   it knows everybody's right, and knows no principal.
 //!
 //! Nothing has to be given back by hand. A person's place is a [`Share`] in what the driver knows of the person, and goes with that:
 //! when they leave, are sent out or banned, or the room ends or fails. A room's is in its live state, until the room ends or has a
-//! host, a publisher or an admin's settings, for then others want it as well. Requests are counted in the machine's queue when one
-//! more is asked for, so that no end of a request can be missed. A restart keeps who opened a room, and the places of guests
-//! who ask there or have a seat. Everybody else comes to the room again.
+//! host, a publisher for whom somebody else answers, or an admin's settings, for then others want it as well. Requests are counted
+//! along with the events that begin and end them, as every client of the room does. A restart keeps who opened a room, and the
+//! places of those who ask there or have a seat. Everybody else comes to the room again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use onmic_media::name::Principal;
-use onmic_media::{NoShare, Share, Shares};
-use onmic_room::{Actor, Authority, PersonId, RoomName};
+use onmic_media::{NoShare, Share, Shares, SourceName};
+use onmic_room::{Actor, Authority, Event, Input, PersonId, RevokeReason, RoomName};
 
 use super::live::{Known, Live};
 use super::refusal::Denied;
@@ -44,7 +45,7 @@ pub fn openings(rooms: usize) -> Arc<Shares> {
 }
 
 /// Returns who is counted for what somebody with this right takes.
-fn counted(authority: Authority, who: Option<&Principal>) -> Option<Principal> {
+pub fn counted(authority: Authority, who: Option<&Principal>) -> Option<Principal> {
     match authority {
         Authority::Viewer | Authority::CoHost => who.cloned(),
         Authority::Host | Authority::Admin => None,
@@ -58,7 +59,75 @@ impl Entry {
     }
 }
 
+/// The requests for the mic of a room, by who answers for them.
+#[derive(Debug, Default)]
+pub struct Asking {
+    own: HashMap<PersonId, Option<Principal>>,
+    by: HashMap<Principal, usize>,
+}
+
+impl Asking {
+    /// Notes that a person asks, for whom `who` answers.
+    fn begins(&mut self, person: &PersonId, who: Option<Principal>) {
+        self.ends(person);
+        if let Some(who) = &who {
+            *self.by.entry(who.clone()).or_default() += 1;
+        }
+        self.own.insert(person.clone(), who);
+    }
+
+    /// Notes that a person asks no more.
+    fn ends(&mut self, person: &PersonId) {
+        let Some(Some(who)) = self.own.remove(person) else { return };
+        if let Some(count) = self.by.get_mut(&who) {
+            *count -= 1;
+            if *count == 0 {
+                self.by.remove(&who);
+            }
+        }
+    }
+
+    /// Returns whether a person asks.
+    fn has(&self, person: &PersonId) -> bool {
+        self.own.contains_key(person)
+    }
+
+    /// Returns how many of the requests somebody answers for.
+    pub fn of(&self, who: &Principal) -> usize {
+        self.by.get(who).copied().unwrap_or_default()
+    }
+
+    /// Returns all who ask, by id.
+    #[cfg(test)]
+    pub fn all(&self) -> std::collections::BTreeSet<PersonId> {
+        self.own.keys().cloned().collect()
+    }
+}
+
 impl Live {
+    /// Counts requests along with an event that begins or ends them.
+    pub fn follow_requests(&mut self, event: &Event) {
+        match event {
+            Event::MicRequested { request } | Event::MicFailed { request: Some(request), .. } => {
+                self.asks(&request.person);
+            }
+            Event::MicWithdrawn { request } | Event::MicRefused { request } | Event::MicExpired { request } => {
+                self.asking.ends(&request.person);
+            }
+            Event::MicGranted { seat } | Event::MicOn { seat } => {
+                seat.person.iter().for_each(|person| self.asking.ends(person));
+            }
+            Event::HostChanged { host } => host.person.iter().for_each(|person| self.asking.ends(person)),
+            _ => {}
+        }
+    }
+
+    /// Notes that somebody asks for the mic.
+    pub fn asks(&mut self, person: &PersonId) {
+        let who = self.who(person).cloned();
+        self.asking.begins(person, who);
+    }
+
     /// Takes the place of somebody who comes, if they are not in the room yet.
     pub fn place(&self, person: &PersonId, who: Option<Principal>) -> Result<Option<Share>, NoShare> {
         if self.persons.contains_key(person) { Ok(None) } else { self.places.take(who).map(Some) }
@@ -68,10 +137,14 @@ impl Live {
     pub fn keep_place(&mut self, person: &PersonId, who: Option<Principal>, place: Option<Share>) {
         if let Some(known @ Known { place: None, .. }) = self.persons.get_mut(person) {
             known.place = place.or_else(|| self.places.take(who).ok());
+            if self.asking.has(person) {
+                self.asks(person);
+            }
         }
     }
 
-    fn who(&self, person: &PersonId) -> Option<&Principal> {
+    /// Returns who answers for the place of a person.
+    pub fn who(&self, person: &PersonId) -> Option<&Principal> {
         self.persons.get(person)?.place.as_ref()?.who()
     }
 }
@@ -89,23 +162,68 @@ impl Rooms {
         if counted(by.authority, Some(who)).is_none() {
             return Ok(()); // A host or an admin wants it.
         }
-        let desk = self.desk.lock();
-        let machine = &desk.machine;
-        if machine.request_of(room, person)?.is_some() || machine.seat_of(room, person)?.is_some() {
-            return Ok(()); // They take nothing more by it.
-        }
-        let own = machine.asking(room)?.filter(|other| live.who(other) == Some(who)).count();
         let most = part(self.config.limits.requests);
-        if own < most {
+        if live.asking.of(who) < most || live.asking.has(person) {
             return Ok(());
         }
+        if self.desk.lock().machine.seat_of(room, person)?.is_some() {
+            return Ok(()); // They take nothing more by it.
+        }
         Err(Denied::Share(NoShare::Principal("requests for the mic of this room", most, who.clone())))
+    }
+
+    /// Tells the machine that a source is up. `opener` is counted if the room is opened by it. Where that one has opened as many as
+    /// one may, the publisher is sent away.
+    pub(super) fn bring_up(&self, name: &SourceName, input: Input, opener: Option<Principal>) {
+        let mut desk = self.desk.lock();
+        let is_new = desk.machine.settings(&name.room).is_err();
+        let opening = is_new.then(|| self.openings.take(opener)).transpose();
+        let stepped = opening.map_err(Denied::Share).and_then(|opening| {
+            let step = self.step(&mut desk, input, |_, _| ())?;
+            Ok((opening, step))
+        });
+        drop(desk);
+        let (mut opening, step) = match stepped {
+            Ok(stepped) => stepped,
+            Err(Denied::Share(full)) => {
+                if self.hub.revoke(name) {
+                    let reason = RevokeReason::RoomsFull.code();
+                    tracing::info!(source = %name, reason, %full, "publisher sent away");
+                }
+                return;
+            }
+            Err(denied) => return tracing::debug!(source = %name, %denied, "a room failed over a source of it"),
+        };
+        for (room, cell) in step.touched {
+            let mut live = cell.live.lock();
+            self.settle(&room, &cell, &mut live);
+            if room == name.room
+                && opening.is_some()
+                && !self.is_wanted(&room)
+                && let Some(live) = &mut *live
+            {
+                live.opened_by = opening.take();
+            }
+        }
+    }
+
+    /// Returns whether a room has a host or an admin's settings, so that it counts for nobody.
+    fn is_wanted(&self, room: &RoomName) -> bool {
+        let outline = self.desk.lock().machine.outline(room);
+        outline.is_none_or(|room| room.kept || room.host.person.is_some() || room.host.present)
+    }
+
+    /// Returns whether a source is of somebody else than the one who opened the room.
+    pub(super) fn is_of_another(&self, name: &SourceName, live: &Live) -> bool {
+        let opened_by = live.opened_by.as_ref().and_then(Share::who);
+        name.is_host() || self.hub.source(name).and_then(|source| source.opener()).as_ref() != opened_by
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use onmic_room::{Command, Input, Limits, ParticipantName, Refused, Settings};
+    use onmic_media::{Admission, Protocol, Publication};
+    use onmic_room::{Command, Limits, ParticipantName, Refused, Settings};
 
     use super::super::Connection;
     use super::super::mailbox::Mailbox;
@@ -204,6 +322,35 @@ mod tests {
         ask(&own[1]).await.expect("they have a seat already");
     }
 
+    /// Publishes from a seat of a room, for whose opening `opener` is counted.
+    fn publish(rooms: &Rooms, room: &str, participant: &str, opener: Option<Principal>) -> Publication {
+        let source = SourceName::new(&name(room), &participant.parse().unwrap());
+        let admission = Admission { opener: opener.clone(), ..Admission::default() };
+        let publication = rooms.hub.publish(&source, admission.by(Protocol::Rtmp), std::time::Instant::now()).unwrap();
+        let SourceName { room, participant } = source.clone();
+        let up = Input::SourceUp { room, participant, person: None, video: true, audio: true };
+        rooms.bring_up(&source, up, opener);
+        publication
+    }
+
+    #[test]
+    fn somebody_who_publishes_opens_an_eighth_of_the_rooms_too() {
+        let rooms = rooms_of(LIMITS);
+        let anna = |room| publish(&rooms, room, "anna", token("a"));
+        let came = guest(&rooms, "one", "a").unwrap();
+        let own = [anna("one"), anna("two")];
+        assert!(own.iter().all(Publication::is_current));
+        assert!(!anna("three").is_current(), "one who publishes is sent away");
+        assert!(has_no_more(guest(&rooms, "three", "a")));
+        assert!(rooms.opened(&name("three")).is_none() && rooms.openings.taken() == 2);
+        let others = publish(&rooms, "one", "ben", token("b"));
+        let third = anna("three");
+        assert!(third.is_current(), "the first counts for nobody, since somebody else publishes in it");
+        let host = publish(&rooms, "two", "host", None);
+        assert_eq!(rooms.openings.taken(), 1, "a room with a host counts for nobody");
+        drop((came, own, others, third, host));
+    }
+
     #[test]
     fn a_principal_opens_an_eighth_of_the_rooms_and_leaves_some_to_publishers() {
         let rooms = rooms_of(LIMITS);
@@ -232,6 +379,6 @@ mod tests {
         end(&name("room-2-0"));
         viewers.push(open("room-6-3".to_owned(), 6).expect("a room that has a host counts for nobody"));
         drop((viewers, host));
-        assert_eq!(rooms.cells().len(), 14, "nothing stays of those who were refused");
+        assert_eq!(rooms.desk.lock().cells.len(), 14, "nothing stays of those who were refused");
     }
 }

@@ -50,12 +50,16 @@ impl Guests {
         }
     }
 
-    /// Returns all guests and those who answer for each. Those who have left come first, in the order in which they left, because
-    /// whoever takes them up again forgets the first.
-    pub fn all(&self) -> Vec<(PersonId, Vec<Principal>)> {
+    /// Returns the guests whom a restart keeps, and those who answer for each: those of `people`, and as many others as are
+    /// remembered when they have left. Of thousands who watch it looks at no more than that. Those who have left come first, in
+    /// the order in which they left, because whoever takes them up again forgets the first.
+    pub fn kept<'a>(&'a self, people: impl Iterator<Item = &'a PersonId>) -> Vec<(PersonId, Vec<Principal>)> {
+        let people: HashSet<_> = people.filter(|person| self.principals.contains_key(*person)).collect();
         let gone: HashSet<_> = self.gone.iter().collect();
-        let there = self.principals.keys().filter(|person| !gone.contains(person));
-        self.gone.iter().chain(there).map(|person| (person.clone(), self.principals(person).to_vec())).collect()
+        let watch = self.principals.keys().filter(|person| !gone.contains(person) && !people.contains(person));
+        let others: Vec<_> = self.gone.iter().chain(watch.take(GONE_MAX)).collect();
+        let others = others.into_iter().rev().take(GONE_MAX).rev();
+        others.chain(people).map(|person| (person.clone(), self.principals(person).to_vec())).collect()
     }
 
     /// Returns those who answer for a person. Nobody does for somebody whom a token names.
@@ -102,17 +106,22 @@ mod tests {
     #[test]
     fn guests_who_are_there_are_taken_up_before_those_who_have_left() {
         let mut guests = Guests::default();
-        for number in 0..2 * GONE_MAX {
+        for number in 0..=2 * GONE_MAX {
             guests.came(&guest(number), who(number));
         }
         (0..GONE_MAX).for_each(|number| guests.left(&guest(number)));
         let mut again = Guests::default();
-        for (person, owners) in guests.all() {
+        let seated = [guest(2 * GONE_MAX)];
+        let kept = guests.kept(seated.iter());
+        assert_eq!(kept.len(), GONE_MAX + 1);
+        for (person, owners) in kept {
             owners.into_iter().for_each(|who| again.came(&person, who));
-            again.left(&person);
+            if !seated.contains(&person) {
+                again.left(&person);
+            }
         }
         let known = |number| again.principals(&guest(number)) == [who(number)];
-        assert!(!(0..GONE_MAX).any(known) && (GONE_MAX..2 * GONE_MAX).all(known));
+        assert!(!(0..GONE_MAX).any(known) && (GONE_MAX..=2 * GONE_MAX).all(known));
     }
 
     #[test]

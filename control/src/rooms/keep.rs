@@ -22,13 +22,13 @@ use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use onmic_media::{SourceName, WallTime, metric};
-use onmic_room::{Input, RoomName, Snapshot};
+use onmic_room::{Input, PersonId, RoomName, Snapshot};
 use onmic_store::{Key, Kind, Render, Store};
 
+use super::channel::Channel;
 use super::kept::Kept;
 use super::kept::bans::KeptBans;
 use super::live::{Known, Live};
-use super::log::Log;
 use super::rate::Rates;
 use super::{Cell, Rooms, fair};
 use crate::ticket::Good;
@@ -151,15 +151,18 @@ impl Rooms {
         let live = cell.live.lock();
         let live = live.as_ref()?;
         let snapshot = self.desk.lock().machine.snapshot(self.now(), room).ok()?;
+        let people = || snapshot.persons.iter().map(|person| &person.person);
+        let place = |person: &PersonId| Some((person.clone(), live.who(person)?.clone()));
         Some(Kept {
-            snapshot,
-            epoch: live.log.epoch().to_owned(),
-            number: live.log.number(),
+            epoch: live.channel.epoch().to_owned(),
+            number: live.channel.number(),
             opened: self.hub.calendar().date(live.opened),
             grants: self.standing.tickets.of_room(room),
-            guests: live.guests.all(),
+            guests: live.guests.kept(people()),
+            places: people().filter_map(place).collect(),
             opened_by: live.opened_by.as_ref().and_then(|share| share.who().cloned()),
             look: live.look.clone(), // The pictures are shared, not copied.
+            snapshot,
         })
     }
 
@@ -228,11 +231,12 @@ impl Rooms {
 
     /// Makes the live state of a room that the machine has again.
     fn begin_again(&self, kept: Kept, now: Instant) -> Snapshot {
-        let Kept { snapshot, epoch, number, opened, grants, guests, opened_by, look } = kept;
+        let Kept { snapshot, epoch, number, opened, grants, guests, places, opened_by, look } = kept;
         let room = &snapshot.room;
         // At the start dates are the node's own line.
-        let places = fair::places(self.config.limits.persons);
-        let mut live = Live::with_log(Log::resumed(epoch, number + SKIPPED), WallTime(opened.micros()), places);
+        let opened = WallTime(opened.micros());
+        let shares = fair::places(self.config.limits.persons);
+        let mut live = Live::on(Channel::resumed(epoch, number + SKIPPED), opened, shares);
         live.look = look;
         live.opened_by = opened_by.and_then(|who| self.openings.take(Some(who)).ok());
         for person in &snapshot.persons {
@@ -241,12 +245,13 @@ impl Rooms {
         }
         live.persons_told = live.persons.len();
         for (person, nameless) in guests {
-            live.keep_place(&person, nameless.last().cloned(), None);
             nameless.into_iter().for_each(|who| live.guests.came(&person, who));
             if !live.persons.contains_key(&person) {
                 live.guests.left(&person);
             }
         }
+        places.into_iter().for_each(|(person, who)| live.keep_place(&person, Some(who), None));
+        snapshot.requests.iter().for_each(|request| live.asks(&request.person));
         live.mix = self.desk.lock().machine.outline(room).map(|view| view.mix).unwrap_or_default();
         for (participant, Good { id, person }) in grants {
             self.standing.tickets.restore(&SourceName::new(room, &participant), Good { id, person });
@@ -286,8 +291,8 @@ fn everybody_is_gone(snapshot: &Snapshot) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use onmic_media::life::Lives;
-    use onmic_media::{Hub, NodeClock};
-    use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, PersonId, SeatNo, SeatState, Settings};
+    use onmic_media::{Hub, NodeClock, Shares};
+    use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, SeatNo, SeatState, Settings};
     use tokio_util::sync::CancellationToken;
 
     use onmic_media::name::Principal;
@@ -313,8 +318,13 @@ mod tests {
     }
 
     fn process_with(claims: Clock, down: Duration, folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
-        let config =
-            RoomsConfig { clients: 100, clients_each: 100, limits: Limits::default(), defaults: Settings::default() };
+        let config = RoomsConfig {
+            clients: 100,
+            clients_each: 100,
+            of_http: Shares::endless(),
+            limits: Limits::default(),
+            defaults: Settings::default(),
+        };
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now() + down);
         let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
         let (store, kept) = Store::open(&folder.join("state"), Lives::default()).unwrap();
@@ -451,7 +461,7 @@ mod tests {
         assert!(rooms.guests.fits(&key, "demo", "mia", &epoch));
         let cell = rooms.cell(&name("demo")).unwrap();
         assert!(
-            cell.live.lock().as_ref().unwrap().log.after(&epoch, live.number).is_none(),
+            !cell.live.lock().as_ref().unwrap().channel.can_resume(&epoch, live.number),
             "what was missed is not known"
         );
         store.close();
@@ -492,10 +502,11 @@ mod tests {
     fn a_restart_keeps_what_counts_for_a_principal() {
         let folder = tempfile::tempdir().unwrap();
         let (rooms, store) = process(folder.path());
-        let who = Principal::at("192.0.2.7".parse().unwrap());
+        // The sub of this guest's token is no valid id. It holds their ban, and the jti counts for them.
+        let [who, sub] = ["t1", "ben@b.example"].map(|id| Principal::Token(id.into()));
         let guest = Entry {
             who: Some(who.clone()),
-            nameless: Some(who.clone()),
+            nameless: Some(sub.clone()),
             person: None,
             ..entry("demo", "nobody", Authority::Viewer)
         };
@@ -516,8 +527,9 @@ mod tests {
             let place = live.persons.get(&person).unwrap().place.as_ref();
             assert_eq!(
                 [place, live.opened_by.as_ref()].map(|share| share.unwrap().who().cloned()),
-                [Some(who.clone()), Some(who)]
+                [Some(who.clone()), Some(who.clone())]
             );
+            assert_eq!((live.asking.of(&who), live.guests.principals(&person)), (1, &[sub][..]));
         }
         assert_eq!(rooms.openings.taken(), 1);
         rooms.apply(Input::End { room: name("demo"), by: Actor::admin() }).unwrap();

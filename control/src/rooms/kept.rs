@@ -39,8 +39,10 @@ pub struct Kept {
     pub number: u64,
     pub opened: Date,
     pub grants: Vec<(ParticipantName, Good)>,
-    /// The guests as [`super::guests::Guests::all`] returns them.
+    /// The guests as [`super::guests::Guests::kept`] returns them.
     pub guests: Vec<(PersonId, Vec<Principal>)>,
+    /// Who answers for the places of those people who are kept, if anybody does ([`super::fair`]).
+    pub places: Vec<(PersonId, Principal)>,
     /// Who opened the room, if it counts for them ([`super::fair`]).
     pub opened_by: Option<Principal>,
     pub look: Look,
@@ -65,7 +67,8 @@ impl<E: std::error::Error> From<E> for Unreadable {
 impl Kept {
     /// Returns the record. This takes long if the room has pictures.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { snapshot, epoch, number, opened, grants, guests, opened_by, look } = self;
+        let Self { snapshot, epoch, number, opened, grants, guests, places, opened_by, look } = self;
+        let place = |(person, who): &(PersonId, Principal)| (person.to_string(), who.clone().into());
         let record = Record {
             version: VERSION,
             epoch: epoch.clone(),
@@ -73,6 +76,7 @@ impl Kept {
             opened: opened.micros(),
             grants: grants.iter().map(|(participant, good)| (participant.to_string(), Ticket::of(good))).collect(),
             guests: guests.iter().map(Guest::of).collect(),
+            places: places.iter().map(place).collect(),
             opened_by: opened_by.clone().map(KeptPrincipal::from),
             room: Room::of(snapshot),
             look: KeptLook::of(look),
@@ -96,6 +100,7 @@ impl Kept {
             opened: Date(record.opened),
             grants: grants.collect::<Result<_, Unreadable>>()?,
             guests: all(record.guests, Guest::into_guest)?,
+            places: all(record.places, |(person, who)| Ok((person.parse()?, who.into())))?,
             opened_by: record.opened_by.map(Principal::from),
         })
     }
@@ -125,6 +130,9 @@ struct Record {
     /// Records of servers that kept no guests have none.
     #[serde(default)]
     guests: Vec<Guest>,
+    /// By person. Records of servers that kept no places have none.
+    #[serde(default)]
+    places: BTreeMap<String, KeptPrincipal>,
     #[serde(default)]
     opened_by: Option<KeptPrincipal>,
     room: Room,
@@ -592,7 +600,8 @@ mod tests {
         let guests = vec![("ben".parse().unwrap(), who.to_vec())];
         let (epoch, opened) = ("e".to_owned(), Date(1_700_000_000_000_000));
         let opened_by = Some(Principal::Token("t2".into()));
-        Kept { snapshot, epoch, number: 7, opened, grants, guests, opened_by, look }
+        let places = vec![("anna".parse().unwrap(), Principal::Token("t1".into()))];
+        Kept { snapshot, epoch, number: 7, opened, grants, guests, places, opened_by, look }
     }
 
     #[test]
@@ -604,7 +613,7 @@ mod tests {
     #[test]
     fn a_record_of_a_server_that_kept_no_guests_is_read() {
         let mut record: serde_json::Value = serde_json::from_slice(&full().to_bytes()).unwrap();
-        for member in ["guests", "opened_by"] {
+        for member in ["guests", "places", "opened_by"] {
             record.as_object_mut().unwrap().remove(member).unwrap();
         }
         let expected = Kept { guests: Vec::new(), ..full() };

@@ -2,17 +2,17 @@
 //!
 //! It belongs to one life of the room, which begins with the machine's `room-opened` and ends with its `Ended`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use onmic_media::{Date, Share, Shares, WallTime};
+use onmic_media::{Share, Shares, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
+use super::channel::Channel;
+use super::fair::Asking;
 use super::guests::Guests;
-use super::log::Log;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::Rates;
@@ -33,15 +33,17 @@ pub struct Known {
 
 /// The live state of one room.
 pub struct Live {
-    pub log: Log,
+    /// The events, and the clients that are told them.
+    pub channel: Arc<Channel>,
     pub opened: WallTime,
     /// Everybody whom the machine has in the room, announced to clients or not.
     pub persons: HashMap<PersonId, Known>,
-    clients: BTreeMap<u64, Arc<Mailbox>>,
-    connections: HashMap<PersonId, Vec<u64>>,
+    connections: HashMap<PersonId, Vec<(u64, Arc<Mailbox>)>>,
     pub guests: Guests,
     /// The places of the people.
     pub places: Arc<Shares>,
+    /// The requests for the mic.
+    pub asking: Asking,
     /// What the room takes of the part of whoever opened it, until somebody else wants it.
     pub opened_by: Option<Share>,
     chat: VecDeque<Message>,
@@ -62,19 +64,19 @@ pub struct Live {
 
 impl Live {
     pub fn new(opened: WallTime, places: Arc<Shares>) -> Self {
-        Self::with_log(Log::new(), opened, places)
+        Self::on(Channel::new(), opened, places)
     }
 
-    /// Begins with a log.
-    pub fn with_log(log: Log, opened: WallTime, places: Arc<Shares>) -> Self {
+    /// Begins with a channel.
+    pub fn on(channel: Arc<Channel>, opened: WallTime, places: Arc<Shares>) -> Self {
         Self {
-            log,
+            channel,
             opened,
             persons: HashMap::new(),
-            clients: BTreeMap::new(),
             connections: HashMap::new(),
             guests: Guests::default(),
             places,
+            asking: Asking::default(),
             opened_by: None,
             chat: VecDeque::new(),
             mix: Mix::default(),
@@ -88,19 +90,9 @@ impl Live {
         }
     }
 
-    /// Numbers an event and tells it to everybody who is connected.
-    pub fn announce(&mut self, at: Date, event: &RawValue) {
-        self.rendered = None;
-        let message = self.log.push(at, event);
-        for mailbox in self.clients.values() {
-            mailbox.put(message.clone());
-        }
-    }
-
     /// Tells one person, over each of their connections.
     pub fn tell(&self, person: &PersonId, message: &Bytes) {
-        let clients = self.connections.get(person).into_iter().flatten();
-        for mailbox in clients.filter_map(|client| self.clients.get(client)) {
+        for (_, mailbox) in self.connections.get(person).into_iter().flatten() {
             mailbox.put(message.clone());
         }
     }
@@ -118,19 +110,19 @@ impl Live {
         self.connections.get(person).map_or(0, Vec::len)
     }
 
-    pub fn connect(&mut self, client: u64, person: PersonId, mailbox: Arc<Mailbox>) {
-        self.clients.insert(client, mailbox);
-        self.connections.entry(person).or_default().push(client);
+    /// Connects a client of a person, which has heard the events up to `heard`.
+    pub fn connect(&mut self, client: u64, person: PersonId, mailbox: Arc<Mailbox>, heard: u64) {
+        self.channel.connect(client, mailbox.clone(), heard);
+        self.connections.entry(person).or_default().push((client, mailbox));
     }
 
     /// Removes a connection. Returns whether it was the person's last one; false for a client of another life of the
     /// room.
     pub fn disconnect(&mut self, client: u64, person: &PersonId) -> bool {
-        if self.clients.remove(&client).is_none() {
-            return false;
-        }
         let Some(connections) = self.connections.get_mut(person) else { return false };
-        connections.retain(|other| *other != client);
+        let Some(index) = connections.iter().position(|(own, _)| *own == client) else { return false };
+        connections.remove(index);
+        self.channel.disconnect(client);
         let last = connections.is_empty();
         if last {
             self.connections.remove(person);
@@ -141,13 +133,7 @@ impl Live {
     /// Closes the connections of one person. Returns how many there are.
     pub fn close(&self, person: &PersonId, closing: Closing) -> usize {
         let clients = self.connections.get(person).into_iter().flatten();
-        clients.filter_map(|client| self.clients.get(client)).filter(|mailbox| mailbox.close(closing)).count()
-    }
-
-    pub fn close_all(&self, closing: Closing) {
-        for mailbox in self.clients.values() {
-            mailbox.close(closing);
-        }
+        clients.filter(|(_, mailbox)| mailbox.close(closing)).count()
     }
 
     pub fn say(&mut self, message: Message) {

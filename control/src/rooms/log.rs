@@ -1,4 +1,4 @@
-//! The log of a room: its last events with their numbers, so that a client that was away can go on where it stopped.
+//! The log of a room: its last events with their numbers, out of which clients take them.
 //!
 //! Numbers rise by one from 1 and belong to an epoch, which is one life of the room. An event is rendered once for
 //! everybody.
@@ -11,34 +11,35 @@ use serde_json::value::RawValue;
 use onmic_media::Date;
 
 use super::event::ServerMessage;
-use crate::random;
+use super::mailbox::QUEUE;
 
-/// The number of events that a log keeps, which is some minutes of a lively room.
+/// The number of events from which a client that was away can go on, which is some minutes of a lively room.
 pub const KEPT: usize = 512;
 
-/// The log of one life of a room.
+/// The events of one life of a room.
 #[derive(Debug)]
 pub struct Log {
-    epoch: String,
     number: u64,
-    /// The messages of the last events. The newest has `number`.
+    /// The messages of the last events. The newest has `number`. They are more than [`KEPT`], because further ones may come
+    /// while a client that was away takes them out.
     kept: VecDeque<Bytes>,
 }
 
+/// The message that follows an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is there.
+    Message(Bytes),
+    /// The event was the last one.
+    NotYet,
+    /// It is too long ago.
+    Forgotten,
+}
+
 impl Log {
-    /// Begins the log of a new life of a room.
-    pub fn new() -> Self {
-        Self { epoch: random::id(), number: 0, kept: VecDeque::new() }
-    }
-
-    /// Goes on with the log of a life that an earlier process began. No message of that time is kept.
-    pub fn resumed(epoch: String, number: u64) -> Self {
-        Self { epoch, number, kept: VecDeque::new() }
-    }
-
-    /// Returns the id of this life of the room.
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    /// Begins after an event.
+    pub fn after(number: u64) -> Self {
+        Self { number, kept: VecDeque::new() }
     }
 
     /// Returns the number of the last event.
@@ -46,23 +47,35 @@ impl Log {
         self.number
     }
 
-    /// Adds an event. Returns the message for clients.
-    pub fn push(&mut self, at: Date, event: &RawValue) -> Bytes {
+    /// Adds an event.
+    pub fn push(&mut self, at: Date, event: &RawValue) {
         self.number += 1;
         let message = ServerMessage::Event { number: self.number, at: at.to_string(), event };
-        let message: Bytes = message.render().into();
-        if self.kept.len() == KEPT {
+        if self.kept.len() == KEPT + QUEUE {
             self.kept.pop_front();
         }
-        self.kept.push_back(message.clone());
-        message
+        self.kept.push_back(message.render().into());
     }
 
-    /// Returns the messages after event `number` of `epoch`, if all of them are still there.
-    pub fn after(&self, epoch: &str, number: u64) -> Option<impl Iterator<Item = &Bytes>> {
-        let missed = usize::try_from(self.number.checked_sub(number)?).ok()?;
-        let start = self.kept.len().checked_sub(missed)?;
-        (epoch == self.epoch).then(|| self.kept.range(start..))
+    /// Returns whether a client that has seen event `number` can go on from there.
+    pub fn can_resume(&self, number: u64) -> bool {
+        self.missed(number).is_some_and(|missed| missed <= KEPT.min(self.kept.len()))
+    }
+
+    /// Returns the message that follows event `number`.
+    pub fn next(&self, number: u64) -> Next {
+        match self.missed(number) {
+            None | Some(0) => Next::NotYet,
+            Some(missed) => {
+                let index = self.kept.len().checked_sub(missed);
+                index.and_then(|index| self.kept.get(index)).cloned().map_or(Next::Forgotten, Next::Message)
+            }
+        }
+    }
+
+    /// Returns how many events have followed event `number`; `None` if that one is ahead.
+    fn missed(&self, number: u64) -> Option<usize> {
+        usize::try_from(self.number.checked_sub(number)?).ok()
     }
 }
 
@@ -71,7 +84,7 @@ mod tests {
     use super::*;
 
     fn filled(count: usize) -> Log {
-        let mut log = Log::new();
+        let mut log = Log::after(0);
         for index in 0..count {
             let event = RawValue::from_string(format!(r#"{{"kind":"{index}"}}"#)).unwrap();
             log.push(Date(0), &event);
@@ -80,28 +93,23 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_comes_back_gets_the_events_it_missed() {
-        let log = filled(3);
-        let epoch = log.epoch().to_owned();
-        let missed: Vec<_> =
-            log.after(&epoch, 1).unwrap().map(|message| std::str::from_utf8(message).unwrap()).collect();
-        assert_eq!(
-            missed,
-            [
-                r#"{"type":"event","number":2,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"1"}}"#,
-                r#"{"type":"event","number":3,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"2"}}"#,
-            ]
-        );
-        assert_eq!(log.after(&epoch, 3).unwrap().count(), 0);
+    fn a_client_takes_out_one_event_after_the_other() {
+        let log = filled(2);
+        let first = r#"{"type":"event","number":1,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"0"}}"#;
+        let second = r#"{"type":"event","number":2,"at":"1970-01-01T00:00:00.000Z","event":{"kind":"1"}}"#;
+        assert_eq!([log.next(0), log.next(1)], [first, second].map(|text| Next::Message(text.into())));
+        assert_eq!([log.next(2), log.next(3)], [Next::NotYet, Next::NotYet]);
+        assert_eq!(Log::after(7).next(6), Next::Forgotten, "an earlier process has told it");
     }
 
     #[test]
-    fn a_number_that_is_too_old_ahead_or_of_another_epoch_gets_no_events() {
+    fn a_number_that_is_too_old_or_ahead_cannot_be_gone_on_from() {
         let log = filled(KEPT + 10);
-        let epoch = log.epoch().to_owned();
-        assert_eq!(log.after(&epoch, 10).unwrap().count(), KEPT);
-        assert!(log.after(&epoch, 9).is_none());
-        assert!(log.after(&epoch, log.number() + 1).is_none());
-        assert!(log.after("another", log.number()).is_none());
+        assert!(log.can_resume(10) && log.can_resume(log.number()));
+        assert!(!log.can_resume(9) && !log.can_resume(log.number() + 1));
+        assert!(!Log::after(7).can_resume(6) && Log::after(7).can_resume(7));
+        let full = filled(2 * (KEPT + QUEUE));
+        let oldest = (KEPT + QUEUE) as u64;
+        assert!(matches!((full.next(oldest - 1), full.next(oldest)), (Next::Forgotten, Next::Message(_))));
     }
 }

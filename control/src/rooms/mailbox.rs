@@ -1,17 +1,26 @@
-//! The mailbox of one client of a room: a bounded queue of messages, which are JSON as text, and why it was closed.
+//! The mailbox of one client of a room: what waits for it, which is JSON as text, and why it was closed.
+//!
+//! Events wait in the room's [`Channel`], once for all clients. The mailbox has the number of the last one that was taken out, and
+//! what this client alone is told: its first message, tickets and answers. Each of those has the number of the last event before
+//! it, so a client gets everything in the order in which it was said.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use onmic_media::{Closed, DropReason, Ending};
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use super::channel::Channel;
+use super::log::Next;
 
 /// The most connections of one person at once: a few windows, and connections that broke off without being noticed yet.
 pub const CONNECTIONS_MAX: usize = 8;
 
 /// The most messages that may wait for a client, which is some seconds of a lively room.
-const QUEUE: usize = 256;
+pub const QUEUE: usize = 256;
 
 /// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,38 +63,106 @@ impl From<Closing> for Closed {
 /// The end at which messages for one client are put. It never waits: a full mailbox is closed.
 #[derive(Debug)]
 pub struct Mailbox {
-    queue: mpsc::Sender<Bytes>,
+    inbox: Mutex<Inbox>,
+    /// Tells the client that something waits.
+    bell: Notify,
     closing: OnceLock<Closing>,
     closed: CancellationToken,
-    /// The messages that a client missed. They are kept apart, because they may be more than the queue holds.
-    missed: parking_lot::Mutex<Vec<Bytes>>,
 }
+
+#[derive(Debug, Default)]
+struct Inbox {
+    /// What this client alone is told, each with the number of the last event before it.
+    own: VecDeque<(u64, Bytes)>,
+    /// The events of the room, once the client is connected to them.
+    channel: Option<Arc<Channel>>,
+    /// The number of the last event that was taken out, or that the client had seen before.
+    heard: u64,
+    /// The events that waited when the client came, because it was away.
+    missed: usize,
+    /// Whether nobody takes messages out any more.
+    is_left: bool,
+}
+
+impl Inbox {
+    /// Returns whether more waits than may, where `number` is that of the last event.
+    fn is_full(&self, number: u64) -> bool {
+        let events = usize::try_from(number.saturating_sub(self.heard)).unwrap_or(usize::MAX);
+        self.own.len() > QUEUE || self.own.len().saturating_add(events) > QUEUE + self.missed
+    }
+}
+
+/// The end of a mailbox at which messages come out.
+#[derive(Debug)]
+pub struct Messages(Arc<Mailbox>);
 
 impl Mailbox {
     /// Returns an empty mailbox and the end at which its messages come out.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Bytes>) {
-        let (queue, messages) = mpsc::channel(QUEUE);
-        let (closing, closed, missed) = (OnceLock::new(), CancellationToken::new(), parking_lot::Mutex::default());
-        (Arc::new(Self { queue, closing, closed, missed }), messages)
+    pub fn new() -> (Arc<Self>, Messages) {
+        let (inbox, bell) = (Mutex::default(), Notify::new());
+        let mailbox = Arc::new(Self { inbox, bell, closing: OnceLock::new(), closed: CancellationToken::new() });
+        (mailbox.clone(), Messages(mailbox))
     }
 
-    /// Adds a message.
+    /// Adds a message to this client alone.
     pub fn put(&self, message: Bytes) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message)
-            && self.close(Closing::Slow)
-        {
+        let mut inbox = self.inbox.lock();
+        let number = inbox.channel.as_ref().map_or(inbox.heard, |channel| channel.number());
+        if inbox.is_left {
+            return;
+        }
+        if inbox.own.len() <= QUEUE {
+            inbox.own.push_back((number, message));
+        }
+        let is_full = inbox.is_full(number);
+        drop(inbox);
+        self.tell(is_full);
+    }
+
+    /// Lets the client hear the events of a channel after event `heard`.
+    pub fn listen(&self, channel: Arc<Channel>, heard: u64) {
+        let missed = usize::try_from(channel.number().saturating_sub(heard)).unwrap_or_default();
+        let mut inbox = self.inbox.lock();
+        (inbox.heard, inbox.missed) = (heard, missed);
+        if !inbox.is_left {
+            inbox.channel = Some(channel);
+        }
+        drop(inbox);
+        self.bell.notify_one();
+    }
+
+    /// Tells the client that there are events up to this one, or closes it if more wait than may.
+    pub fn ring(&self, number: u64) {
+        let is_full = self.inbox.lock().is_full(number);
+        self.tell(is_full);
+    }
+
+    fn tell(&self, is_full: bool) {
+        if is_full && self.close(Closing::Slow) {
             DropReason::BehindRoomClient.count(1);
         }
+        self.bell.notify_one();
     }
 
-    /// Adds the messages that follow right after the first one.
-    pub fn put_all(&self, messages: Vec<Bytes>) {
-        *self.missed.lock() = messages;
-    }
-
-    /// Takes out the messages that follow right after the first one.
-    pub fn take_missed(&self) -> Vec<Bytes> {
-        std::mem::take(&mut *self.missed.lock())
+    /// Takes out the next message.
+    fn take(&self) -> Option<Bytes> {
+        let mut inbox = self.inbox.lock();
+        if inbox.own.front().is_some_and(|(after, _)| *after <= inbox.heard) {
+            return inbox.own.pop_front().map(|(_, message)| message);
+        }
+        let next = inbox.channel.as_ref()?.after(inbox.heard);
+        match next {
+            Next::Message(message) => {
+                inbox.heard += 1;
+                Some(message)
+            }
+            Next::NotYet => None,
+            Next::Forgotten => {
+                drop(inbox);
+                self.tell(true);
+                None
+            }
+        }
     }
 
     /// Returns the reason if the mailbox is closed.
@@ -103,5 +180,29 @@ impl Mailbox {
         let first = self.closing.set(closing).is_ok();
         self.closed.cancel();
         first
+    }
+}
+
+impl Messages {
+    /// Returns the next message, if there is one.
+    pub fn try_recv(&mut self) -> Option<Bytes> {
+        self.0.take()
+    }
+
+    /// Waits for the next message. Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Bytes {
+        loop {
+            if let Some(message) = self.0.take() {
+                return message;
+            }
+            self.0.bell.notified().await; // A bell that rang meanwhile has left a permit.
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        // The channel has the mailbox, so the mailbox must not have the channel.
+        *self.0.inbox.lock() = Inbox { is_left: true, ..Inbox::default() };
     }
 }

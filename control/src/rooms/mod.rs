@@ -4,17 +4,18 @@
 //! for the desk, over the machine. The desk is held for a step of the machine or a look at it. It files the effects of
 //! the step with the rooms that they concern. The caller that took the step then carries them out, with the lock of one
 //! room at a time. So events are numbered, rendered and told in the order of the decisions, and no room waits for
-//! another one. Nothing waits while it holds a lock: clients have bounded queues, the stage and the webhooks only note
-//! what they are told, and pictures are decoded before.
+//! another one. Nothing waits while it holds a lock: clients take events out of the room's log themselves ([`channel`]), the
+//! stage and the webhooks only note what they are told, and pictures are decoded before.
 
 pub mod audience;
 mod broken;
+mod channel;
 mod connection;
 mod decoder;
 mod entry;
 pub mod event;
 mod expel;
-mod fair;
+pub mod fair;
 mod guests;
 mod keep;
 mod kept;
@@ -38,7 +39,8 @@ mod watch;
 pub mod wire;
 pub mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -46,6 +48,7 @@ use std::time::Instant;
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +59,7 @@ use onmic_media::{Ending, Hub, Shares, SourceName, WallTime, metric};
 use onmic_room::{Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, Settings};
 use onmic_stage::Reports;
 
+use channel::Ringer;
 use decoder::Decoder;
 use event::{RoomEvent, ServerMessage};
 use keep::Keeper;
@@ -79,6 +83,12 @@ use crate::webhook::Outbox;
 /// people, because to tell everybody about everybody grows with the square of that number.
 const PERSONS_ANNOUNCED: usize = 200;
 
+/// The most rooms that are listed in a row under the lock of all rooms, which takes a few microseconds.
+const ROOMS_AT_ONCE: usize = 64;
+
+/// The word for the connections to the events of rooms, where one is refused.
+const CLIENTS: &str = "connections to the events of rooms";
+
 /// The name under which a panic in the work for a room is counted. No thread of its own does that work.
 const ROOM_THREAD: &str = "room";
 
@@ -89,6 +99,8 @@ pub struct RoomsConfig {
     pub clients: usize,
     /// The most of them that one principal may have.
     pub clients_each: usize,
+    /// The connections of HTTP, of which each of them takes one.
+    pub of_http: Arc<Shares>,
     /// The most rooms, persons and requests.
     pub limits: Limits,
     /// The settings of rooms that come to be by themselves, and those that somebody who creates a room leaves out.
@@ -114,6 +126,7 @@ pub struct Rooms {
     next_client: AtomicU64,
     stop: CancellationToken,
     connections: TaskTracker,
+    ringer: Ringer,
     /// Rooms with effects that a caller with the lock of another room has left for the task of deadlines.
     left: Mutex<Touched>,
 }
@@ -121,7 +134,7 @@ pub struct Rooms {
 /// The machine, and the cells of the rooms, with which its decisions are filed.
 struct Desk {
     machine: onmic_room::Rooms,
-    cells: HashMap<RoomName, Arc<Cell>>,
+    cells: BTreeMap<RoomName, Arc<Cell>>,
 }
 
 /// One room, from its first effect until its last one is carried out.
@@ -177,7 +190,7 @@ impl Rooms {
         keeping: Option<Keeping>,
     ) -> Result<Arc<Self>, Refused> {
         let machine = onmic_room::Rooms::new(config.limits, config.defaults.clone())?;
-        let clients = Shares::new("connections to the events of rooms", config.clients, config.clients_each);
+        let clients = config.of_http.part(CLIENTS, config.clients, config.clients_each);
         let openings = fair::openings(config.limits.rooms);
         let guests = keeping.as_ref().map_or_else(GuestKeys::new, |keeping| GuestKeys::of(&keeping.guests));
         let (keeper, records) = keeping.map(|keeping| (Keeper::new(keeping.store), keeping.records)).unzip();
@@ -190,13 +203,14 @@ impl Rooms {
             guests,
             keeper,
             decoder: Decoder::default(),
-            desk: Mutex::new(Desk { machine, cells: HashMap::new() }),
+            desk: Mutex::new(Desk { machine, cells: BTreeMap::new() }),
             due: Notify::new(),
             clients,
             openings,
             next_client: AtomicU64::new(0),
             stop,
             connections: TaskTracker::new(),
+            ringer: Ringer::default(),
             left: Mutex::default(),
         });
         rooms.take_up(records.unwrap_or_default());
@@ -207,7 +221,8 @@ impl Rooms {
     /// and every client is told.
     pub async fn run(self: Arc<Self>, reports: Reports) {
         let (deadlines, states) = (self.keep_deadlines(), self.keep_states());
-        tokio::join!(deadlines, states, self.hear_all(reports), watch::run(&self), audience::run(&self));
+        let ringing = self.stop.run_until_cancelled(self.ringer.run());
+        tokio::join!(deadlines, states, ringing, self.hear_all(reports), watch::run(&self), audience::run(&self));
         self.connections.close();
         self.connections.wait().await;
         self.keep_last();
@@ -237,14 +252,18 @@ impl Rooms {
                 () = lapse => {}
             }
             self.lapse();
+            yield_now().await; // Others may be due as well.
         }
     }
 
-    /// Ends everything in the machine whose deadline has passed.
-    fn lapse(&self) {
+    /// Ends everything in one room whose deadline has passed. Returns whether there was such a room.
+    fn lapse(&self) -> bool {
         let touched = {
             let mut desk = self.desk.lock();
             let now = self.now();
+            if desk.machine.next_timeout().is_none_or(|next| next > now) {
+                return false;
+            }
             let room = desk.machine.next_due().cloned();
             let machine = &mut desk.machine;
             match (guarded(ROOM_THREAD, || machine.handle_timeout(now)), room) {
@@ -257,6 +276,7 @@ impl Rooms {
             }
         };
         self.settle_all(touched);
+        true
     }
 
     fn now(&self) -> Instant {
@@ -378,7 +398,7 @@ impl Rooms {
             }
             Effect::Ended { .. } => {
                 if let Some(live) = live.take() {
-                    live.close_all(Closing::Ended);
+                    self.ringer.end(&live.channel, Closing::Ended);
                     gauge!(metric::ROOMS).decrement(1.0);
                 }
                 self.standing.tickets.void_room(room);
@@ -417,10 +437,17 @@ impl Rooms {
                 }
                 self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
             }
-            Event::SourceUp { .. } | Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
+            Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
+            Event::SourceUp { source } => {
+                let name = SourceName::new(room, &source.participant);
+                if self.is_of_another(&name, live) {
+                    live.opened_by = None;
+                }
+            }
             Event::SourceDown { source } => drop(live.speaking.remove(&source.participant)),
             _ => {}
         }
+        live.follow_requests(event);
         let person_only = matches!(event, Event::PersonJoined { .. } | Event::PersonLeft { .. });
         if person_only && live.is_crowd() {
             if !live.is_same_after_event(event) {
@@ -448,9 +475,11 @@ impl Rooms {
     fn tell_all(&self, live: &mut Live, room: &RoomName, now: Instant, event: &RoomEvent, to_webhook: bool) {
         let (at, event) = (self.hub.calendar().at(now), event.render());
         counter!(metric::EVENTS, "kind" => event::kind(&event).to_owned()).increment(1);
-        live.announce(at, &event);
+        live.rendered = None;
+        live.channel.push(at, &event);
+        self.ringer.ring(&live.channel);
         if to_webhook && let Some(webhooks) = &self.webhooks {
-            webhooks.put(room, live.log.epoch(), live.log.number(), at, event.get());
+            webhooks.put(room, live.channel.epoch(), live.channel.number(), at, event.get());
         }
     }
 
@@ -481,13 +510,21 @@ impl Rooms {
     /// Returns all rooms by name, and when they began.
     pub fn names(&self) -> Vec<(RoomName, WallTime)> {
         let opened = |(name, cell): (RoomName, Arc<Cell>)| Some((name, cell.live.lock().as_ref()?.opened));
-        let mut rooms: Vec<_> = self.cells().into_iter().filter_map(opened).collect();
-        rooms.sort();
-        rooms
+        let (mut rooms, mut last) = (Vec::new(), None);
+        loop {
+            let cells = self.cells_after(last.as_ref());
+            let Some((name, _)) = cells.last() else { return rooms };
+            last = Some(name.clone());
+            rooms.extend(cells.into_iter().filter_map(opened));
+        }
     }
 
-    fn cells(&self) -> Touched {
-        self.desk.lock().cells.iter().map(|(name, cell)| (name.clone(), cell.clone())).collect()
+    /// Returns the rooms after this one by name, a few at most.
+    fn cells_after(&self, room: Option<&RoomName>) -> Touched {
+        let bounds = (room.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let desk = self.desk.lock();
+        let cells = desk.cells.range::<RoomName, _>(bounds).take(ROOMS_AT_ONCE);
+        cells.map(|(name, cell)| (name.clone(), cell.clone())).collect()
     }
 
     /// Returns how audio and video reach the WebRTC viewers of a room who do not choose for themselves.

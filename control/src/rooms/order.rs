@@ -122,6 +122,7 @@ impl Rooms {
         let input = Input::Command { room: room.clone(), by: by.clone(), command };
         let mut live = cell.live.lock();
         if let Some(person) = asking {
+            self.carry_out_filed(room, cell, &mut live); // Ends of requests may be among it.
             self.must_leave_requests(room, live.as_ref(), by, &person)?;
         }
         let step = self.decide(input, |machine, effects| {

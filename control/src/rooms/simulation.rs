@@ -14,6 +14,7 @@
 //! such as `0..10000`.
 
 mod neighbours;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +29,14 @@ use onmic_room::simulation::Random;
 use onmic_room::{Command, ParticipantName};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::Receiver;
 
 use super::look::{Layout, Look};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::rate::PrincipalRates;
 use super::*;
-use crate::auth::{Claims, TokenGate};
+use crate::auth::TokenGate;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::ticket::Tickets;
 
@@ -107,7 +108,7 @@ struct Banned {
 struct Client {
     connection: Connection,
     mailbox: Arc<Mailbox>,
-    messages: Receiver<bytes::Bytes>,
+    messages: Messages,
     /// The principal whose share it has.
     who: Option<Principal>,
     reads: bool,
@@ -162,7 +163,13 @@ impl World {
         let hub = Hub::new(NodeClock::new(now, system), HubLimits::default(), None);
         // People get seats by grant only, so that whoever has a place has it by a ticket or a token.
         let defaults = Settings { seats: SEATS, open_seats: false, ..Settings::default() };
-        let config = RoomsConfig { clients: CLIENTS, clients_each: CLIENTS_EACH, limits: LIMITS, defaults };
+        let config = RoomsConfig {
+            clients: CLIENTS,
+            clients_each: CLIENTS_EACH,
+            of_http: Shares::endless(),
+            limits: LIMITS,
+            defaults,
+        };
         let stage = Arc::new(FrailStage::default());
         let rooms = Rooms::new(config, hub, standing, stage.clone(), None, CancellationToken::new()).unwrap();
         let mut world = Self {
@@ -273,7 +280,7 @@ impl World {
     }
 
     fn epoch(&self, room: &RoomName) -> Option<String> {
-        Some(self.rooms.cell(room).ok()?.live.lock().as_ref()?.log.epoch().to_owned())
+        Some(self.rooms.cell(room).ok()?.live.lock().as_ref()?.channel.epoch().to_owned())
     }
 
     /// Opens a connection to the events of a room, as the WebSocket does.
@@ -374,11 +381,11 @@ impl World {
             self.count("refused");
             return false;
         };
-        let (person, now) = (admission.person.clone(), self.clock.now());
+        let (person, opener, now) = (admission.person.clone(), admission.opener.clone(), self.clock.now());
         let Ok(publication) = self.rooms.hub.publish(&name, admission.by(Protocol::Rtmp), now) else { return false };
         self.count("publishes");
         let is_host = name.is_host();
-        let SourceName { room, participant } = name;
+        let SourceName { room, participant } = name.clone();
         let publication = Some(publication);
         self.open.push(Open {
             room: room.clone(),
@@ -392,7 +399,7 @@ impl World {
         });
         let up = Input::SourceUp { room, participant, person, video: true, audio: true };
         let room = up.room().clone();
-        self.rooms.apply(up).unwrap();
+        self.rooms.bring_up(&name, up, opener);
         let is_there = self.rooms.cell(&room).is_ok() || !self.stage.died.lock().is_empty();
         assert!(is_there || !is_host, "a host publishes, and finds no place for the room");
         true
@@ -504,7 +511,7 @@ impl World {
     fn settle(&mut self) {
         loop {
             let now = self.clock.now();
-            self.rooms.lapse();
+            while self.rooms.lapse() {}
             while !self.rooms.left.lock().is_empty() {
                 let left = std::mem::take(&mut *self.rooms.left.lock());
                 self.rooms.settle_all(left);
@@ -556,7 +563,7 @@ impl World {
     fn read(&mut self) {
         let mut heard = Vec::new();
         for client in self.open.iter_mut().filter_map(|open| open.client.as_mut()).filter(|client| client.reads) {
-            while let Ok(message) = client.messages.try_recv() {
+            while let Some(message) = client.messages.try_recv() {
                 if !message.starts_with(br#"{"type":"ticket""#) {
                     continue;
                 }
@@ -567,39 +574,6 @@ impl World {
             }
         }
         self.tickets.extend(heard);
-    }
-
-    fn check(&self) {
-        let now = self.clock.now();
-        for open in &self.open {
-            assert!(open.until.is_none_or(|until| now < until + ROUNDING), "something outlives its token");
-            let (person, nameless) = (open.person.as_ref(), open.nameless.as_ref());
-            let is_banned = !open.is_admin && self.is_banned(&open.room, person, nameless);
-            assert!(!is_banned, "{person:?} or {nameless:?} is banned and has something open");
-        }
-        for (name, person, token) in &self.tickets {
-            if self.gate.check(Action::Publish(name), Shown::token(Some(token))).is_ok() {
-                let desk = self.rooms.desk.lock();
-                let (room, machine) = (&name.room, &desk.machine);
-                let is_theirs = if name.is_host() {
-                    machine.host(room).is_ok_and(|host| host.person.as_ref() == Some(person))
-                } else {
-                    let invited = machine.invitation_of(room, person).is_ok_and(|invitation| invitation.is_some());
-                    !invited && machine.seat_of(room, person).is_ok_and(|seat| seat.is_some())
-                };
-                assert!(is_theirs, "a ticket of {person} for {name} is good, and the place is not theirs");
-            }
-        }
-        let mut shares = BTreeMap::<String, usize>::new();
-        let clients = self.open.iter().filter_map(|open| open.client.as_ref());
-        clients.for_each(|client| *shares.entry(format!("{:?}", client.who)).or_default() += 1);
-        assert!(shares.values().all(|own| *own <= CLIENTS_EACH), "somebody has more than one may have: {shares:?}");
-        let bystander = usize::from(self.bystander.is_some());
-        let held = (self.open.len() + bystander, shares.values().sum::<usize>() + bystander);
-        assert_eq!(self.held(), held, "permits and shares are not those of what is open");
-        self.check_parts();
-        let desk = self.rooms.desk.lock();
-        assert!(desk.cells.values().all(|cell| cell.live.lock().is_some()), "something stays of a room that is gone");
     }
 
     /// Lets everybody go. Nothing may be left.

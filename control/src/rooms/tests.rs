@@ -7,10 +7,9 @@ use onmic_media::{Hub, NodeClock};
 use onmic_room::{Authority, Command, Mix, Who};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::Receiver;
 
 use super::look::{Look, OverlayBody};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::*;
 use crate::ticket::Tickets;
@@ -38,7 +37,13 @@ pub fn rooms_of(limits: Limits) -> Arc<Rooms> {
 }
 
 fn rooms_like(limits: Limits, grace: std::time::Duration) -> Arc<Rooms> {
-    let config = RoomsConfig { clients: 100, clients_each: 100, limits, defaults: Settings::default() };
+    let config = RoomsConfig {
+        clients: 100,
+        clients_each: 100,
+        of_http: Shares::endless(),
+        limits,
+        defaults: Settings::default(),
+    };
     let hub = Hub::new(
         NodeClock::new(Instant::now(), std::time::SystemTime::now()),
         HubLimits { grace, ..HubLimits::default() },
@@ -51,12 +56,7 @@ pub fn name(room: &str) -> RoomName {
     room.parse().unwrap()
 }
 
-pub fn enter(
-    rooms: &Arc<Rooms>,
-    room: &str,
-    person: &str,
-    authority: Authority,
-) -> (Connection, Receiver<bytes::Bytes>) {
+pub fn enter(rooms: &Arc<Rooms>, room: &str, person: &str, authority: Authority) -> (Connection, Messages) {
     try_to_enter(rooms, room, person, authority).unwrap()
 }
 
@@ -65,7 +65,7 @@ pub fn try_to_enter(
     room: &str,
     person: &str,
     authority: Authority,
-) -> Result<(Connection, Receiver<bytes::Bytes>), Denied> {
+) -> Result<(Connection, Messages), Denied> {
     let (mailbox, messages) = Mailbox::new();
     Ok((rooms.enter(entry(room, person, authority), &mailbox)?, messages))
 }
@@ -122,7 +122,7 @@ async fn no_room_waits_while_pictures_are_decoded() {
         let host = host.clone();
         async move { host.order(Order::Overlays(vec![logo()])).await }
     });
-    tokio::task::yield_now().await;
+    yield_now().await;
     for connection in [&other, &guest, &host] {
         connection.order(chat()).await.unwrap();
     }
@@ -182,7 +182,7 @@ fn events_are_told_in_the_order_of_the_decisions() {
     });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let (mut number, mut locked) = (0, None);
-    while let Ok(message) = messages.try_recv() {
+    while let Some(message) = messages.try_recv() {
         let message: Value = serde_json::from_slice(&message).unwrap();
         if message["event"]["kind"] == "seat-changed" {
             assert!(message["number"].as_u64() > Some(number));
@@ -243,10 +243,40 @@ fn the_metric_of_rooms_counts_those_that_are_open() {
     assert!(recorder.handle().render().contains("onmic_rooms 1"), "{}", recorder.handle().render());
 }
 
+#[tokio::test]
+async fn a_crowd_of_viewers_keeps_out_no_host_and_nobody_who_is_on_mic() {
+    let (limits, clients) = (Limits::default(), 16);
+    let of_http = Shares::endless();
+    let config = RoomsConfig { clients, clients_each: 100, of_http, limits, defaults: Settings::default() };
+    let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
+    let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
+    let mut crowd: Vec<_> =
+        (0..14).map(|number| enter(&rooms, "demo", &format!("p{number}"), Authority::Viewer)).collect();
+    let comes = |person, authority| try_to_enter(&rooms, "demo", person, authority);
+    let full = |denied: Option<Denied>| matches!(denied, Some(Denied::NoShare(onmic_media::NoShare::Full(_, 14))));
+    assert!(full(comes("late", Authority::Viewer).err()));
+    let _host = comes("mia", Authority::Host).expect("a host finds a place");
+    let ask = Command::RequestMic { person: "p3".parse().unwrap(), seat: None };
+    let grant = Command::Grant { person: "p3".parse().unwrap(), seat: None };
+    for command in [ask, grant] {
+        rooms.order(&name("demo"), &Actor::admin(), Order::Machine(command)).await.unwrap();
+    }
+    drop(crowd.swap_remove(3));
+    crowd.push(comes("late", Authority::Viewer).unwrap());
+    assert!(full(comes("p4", Authority::Viewer).err()));
+    let _seated = comes("p3", Authority::Viewer).expect("their connection broke, and they are on mic");
+}
+
 #[test]
 fn a_join_in_a_crowd_renders_nothing_but_what_it_changes() {
     let limits = Limits::default();
-    let config = RoomsConfig { clients: 300, clients_each: 300, limits, defaults: Settings::default() };
+    let config = RoomsConfig {
+        clients: 300,
+        clients_each: 300,
+        of_http: Shares::endless(),
+        limits,
+        defaults: Settings::default(),
+    };
     let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
     let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
     let state = || rooms.room(&name("demo")).unwrap().0;

@@ -122,7 +122,10 @@ fn say(rooms: &Rooms, source: &Source, before: Option<Said>, said: Said) {
     let input = match (before, said) {
         (_, Said::Connecting(_) | Said::Down(_)) => Input::SourceConnecting { room, participant },
         (Some(Said::Up { .. }), Said::Up { video, audio }) => Input::SourceChanged { room, participant, video, audio },
-        (_, Said::Up { video, audio }) => Input::SourceUp { room, participant, person: source.person(), video, audio },
+        (_, Said::Up { video, audio }) => {
+            let input = Input::SourceUp { room, participant, person: source.person(), video, audio };
+            return rooms.bring_up(name, input, source.opener());
+        }
     };
     tell(rooms, name, input);
 }
@@ -153,11 +156,12 @@ mod tests {
     use onmic_media::codec::{Parameters, vp8};
     use onmic_media::{Admission, Arrival, Protocol, Publication, Rendition, Ticks, TrackKey};
 
+    use super::super::mailbox::Messages;
     use super::super::tests::{enter, name, rooms_with};
     use super::*;
 
     fn publish(rooms: &Rooms, source: &SourceName, person: &str, now: Instant) -> Publication {
-        let admission = Admission { person: Some(person.parse().unwrap()), owner: None };
+        let admission = Admission { person: Some(person.parse().unwrap()), ..Admission::default() };
         let mut publication = rooms.hub.publish(source, admission.by(Protocol::Rtmp), now).unwrap();
         publication.expect([TrackKey::VIDEO]);
         let parameters = Arc::new(Parameters::Vp8(vp8::Parameters { width: 640, height: 360, version: 0 }));
@@ -194,9 +198,9 @@ mod tests {
             let rooms = rooms.clone();
             async move { run(&rooms).await }
         });
-        let up = async |messages: &mut tokio::sync::mpsc::Receiver<bytes::Bytes>| {
+        let up = async |messages: &mut Messages| {
             loop {
-                let message = messages.recv().await.unwrap();
+                let message = messages.recv().await;
                 let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
                 if message["event"]["kind"] == "source-up" {
                     return;
@@ -206,7 +210,7 @@ mod tests {
         up(&mut red).await;
         let after = publish(&rooms, &names[1], "lin", now);
         up(&mut blue).await;
-        assert!(red.try_recv().is_err(), "the red room is not told of the blue one");
+        assert!(red.try_recv().is_none(), "the red room is not told of the blue one");
         drop((before, after));
         rooms.stop.cancel();
         watching.await.unwrap();

@@ -16,7 +16,7 @@ use onmic_media::codec::{aac, h264};
 use onmic_media::feed::Deriver;
 use onmic_media::gate::{Gate, OpenGate};
 use onmic_media::hub::HubLimits;
-use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, Ticks, TrackKey};
+use onmic_media::{Arrival, Hub, NodeClock, Parameters, Protocol, Publication, Rendition, Shares, Ticks, TrackKey};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -53,7 +53,7 @@ impl Node {
         let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::now()), HubLimits::default(), deriver);
         let shutdown = CancellationToken::new();
         let hls = Hls::new(hub.clone(), gate.clone(), config, shutdown.clone());
-        let router = hls.router().merge(flv::router(hub.clone(), gate, usize::MAX));
+        let router = hls.router().merge(flv::router(hub.clone(), gate, usize::MAX, &Shares::endless()));
         tokio::spawn(async move { hls.run().await });
         let mut publication = hub.publish(&"demo".parse().unwrap(), Protocol::Rtmp, Instant::now()).unwrap();
         publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);

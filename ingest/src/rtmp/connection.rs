@@ -444,7 +444,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             Err(refusal) => return link.deny("NetStream.Play.Denied", &refusal, &refusal.to_string()),
         };
         let who = admission.owner.or(network);
-        let share = match link.shared.players.take(who) {
+        let share = match link.shared.players.take_to_watch(who) {
             Ok(share) => share,
             Err(full) => {
                 match full {

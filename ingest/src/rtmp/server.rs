@@ -21,9 +21,6 @@ use super::proxy;
 use super::stream_key::Applications;
 use crate::error::Error;
 
-/// The part of the connections that players leave to publishers: one in this many.
-const RESERVE: usize = 8;
-
 /// Configures the server.
 #[derive(Clone, Debug, Default)]
 pub struct RtmpConfig {
@@ -51,7 +48,7 @@ pub async fn serve(
     let limits = Limits { all: config.limits.connections, per_address: config.limits.connections_per_address };
     let limiter = Limiter::new(limits, proxies.clone());
     let complaints = Sparing::default();
-    let players = Shares::new("players by RTMP", limits.all - limits.all / RESERVE, limits.all.div_ceil(2));
+    let players = Shares::new("players by RTMP", limits.all, limits.all.div_ceil(2));
     let RtmpConfig { limits: rtmp, applications, .. } = config;
     let shared =
         connection::Shared { limits: rtmp, applications, hub, gate, players, proxies: proxies.clone(), shutdown };

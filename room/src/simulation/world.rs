@@ -134,10 +134,13 @@ impl World {
     }
 
     fn expire(&mut self) {
-        let effects = self.rooms.handle_timeout(self.now);
-        let next = self.rooms.next_timeout();
-        assert!(next.is_none_or(|next| next > self.now), "the next timeout is in the past");
-        self.carry_out(effects);
+        while let Some(due) = self.rooms.next_timeout().filter(|due| *due <= self.now) {
+            let room = self.rooms.next_due().cloned();
+            let effects = self.rooms.handle_timeout(self.now);
+            let after = (self.rooms.next_timeout(), self.rooms.next_due().cloned());
+            assert_ne!(after, (Some(due), room), "the deadline of a room does not move");
+            self.carry_out(effects);
+        }
     }
 
     fn deliver(&mut self, input: Input) {

@@ -1,16 +1,17 @@
 //! What goes wrong beside the bystander, and that it notices nothing: queues that are full, one who asks for everything, and panics.
 
 use std::cell::Cell as Flag;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use onmic_media::NoShare;
 use onmic_media::name::Principal;
 use onmic_room::Authority;
 
 use super::super::order::Order;
 use super::super::rate::Doing;
 use super::super::*;
-use super::{CLIENTS_EACH, Client, LIMITS, Open, PART, SEATS, World};
+use super::{CLIENTS, CLIENTS_EACH, Client, LIMITS, Open, PART, SEATS, World};
 
 impl World {
     /// Lets far more be said in a room than the mailbox of a client holds.
@@ -71,6 +72,7 @@ impl World {
             Denied::Share(_) => "no part left",
             Denied::Refused(Refused::RoomsFull(_)) => "no room left",
             Denied::Refused(Refused::PersonsFull(_)) => "no place left",
+            Denied::NoShare(NoShare::Full(_, limit)) if *limit < CLIENTS => "no connection left",
             _ => return,
         };
         assert_eq!(authority, Authority::Viewer, "a host finds no place: {denied}");
@@ -80,24 +82,28 @@ impl World {
     /// Asserts that no principal has more than its part of the people and the requests of a room, and of the rooms.
     pub(super) fn check_parts(&self) {
         let desk = self.rooms.desk.lock();
-        let mut opened = BTreeMap::<String, usize>::new();
+        let mut opened = HashMap::<Principal, usize>::new();
         for (room, cell) in &desk.cells {
             let live = cell.live.lock();
             let Some(live) = &*live else { continue };
-            let who = |known: &Known| known.place.as_ref().and_then(|place| place.who()).map(|who| format!("{who:?}"));
-            let each = |whose: &mut dyn Iterator<Item = String>| {
-                let mut each = BTreeMap::<String, usize>::new();
-                whose.for_each(|who| *each.entry(who).or_default() += 1);
-                each.into_values().max().unwrap_or_default()
-            };
-            let people = each(&mut live.persons.values().filter_map(who));
-            assert!(people <= PART, "somebody has {people} people in {room}");
-            let asking = desk.machine.asking(room).into_iter().flatten();
-            let requests = each(&mut asking.filter_map(|person| who(live.persons.get(person)?)));
-            // Those whose seats did not work out ask again beside it.
-            assert!(requests <= PART + usize::from(SEATS), "somebody has {requests} requests in {room}");
+            let mut people = HashMap::<&Principal, usize>::new();
+            live.persons
+                .keys()
+                .filter_map(|person| live.who(person))
+                .for_each(|who| *people.entry(who).or_default() += 1);
+            assert!(people.values().all(|own| *own <= PART), "somebody has too many people in {room}: {people:?}");
+            let asking: BTreeSet<_> = desk.machine.asking(room).into_iter().flatten().cloned().collect();
+            assert_eq!(live.asking.all(), asking, "the requests of {room} are not those that are counted");
+            let mut requests = HashMap::<&Principal, usize>::new();
+            asking.iter().filter_map(|person| live.who(person)).for_each(|who| *requests.entry(who).or_default() += 1);
+            for who in people.keys() {
+                let own = requests.get(who).copied().unwrap_or_default();
+                assert_eq!(live.asking.of(who), own, "the requests of {who:?} in {room}");
+                // Those whose seats did not work out ask again beside it.
+                assert!(own <= PART + usize::from(SEATS), "{who:?} has {own} requests in {room}");
+            }
             let opener = live.opened_by.as_ref().and_then(|share| share.who());
-            opener.into_iter().for_each(|who| *opened.entry(format!("{who:?}")).or_default() += 1);
+            opener.into_iter().for_each(|who| *opened.entry(who.clone()).or_default() += 1);
         }
         assert!(opened.values().all(|own| *own <= PART), "somebody has opened too many rooms: {opened:?}");
     }
@@ -131,7 +137,7 @@ impl World {
         let said = self.runtime.block_on(connection.order(Order::Chat("all is well".to_owned())));
         assert_eq!(said.err(), None, "the bystander is denied");
         let mut heard = 0;
-        while let Ok(message) = messages.try_recv() {
+        while let Some(message) = messages.try_recv() {
             heard += usize::from(String::from_utf8_lossy(&message).contains("all is well"));
         }
         // The first thing that it gets is the snapshot, which has no message yet.
