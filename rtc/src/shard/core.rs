@@ -179,16 +179,16 @@ impl Core {
                 }
                 Role::Viewer(_) => Outcome::GoesOn,
             },
-            Ok(Input::Rtcp(rtcp)) => {
-                match &mut session.role {
-                    Role::Publisher(publisher) => ended = publisher.handle_rtcp(rtcp, now).err(),
-                    Role::Viewer(viewer) => {
-                        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
-                        viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
-                    }
+            Ok(Input::Rtcp(rtcp)) => match &mut session.role {
+                Role::Publisher(publisher) => {
+                    publisher.handle_rtcp(rtcp, now).map_or_else(Outcome::Ended, |()| Outcome::GoesOn)
                 }
-                Outcome::GoesOn
-            }
+                Role::Viewer(viewer) => {
+                    let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
+                    viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
+                    Outcome::GoesOn
+                }
+            },
             Ok(Input::Connected) => Outcome::Connected,
             Ok(Input::Closed) => Outcome::Closed,
             Err(reason) => {
