@@ -9,9 +9,9 @@ use rustls::ServerConfig;
 
 use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, SECRET_BYTES};
 use onmic_edge::hls::HlsConfig;
-use onmic_http::serve::{HttpLimits, WRITE_TIMEOUT};
+use onmic_http::serve::HttpLimits;
 use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
-use onmic_listen::{Limits, TrustedProxies};
+use onmic_listen::{Limits, TrustedProxies, WRITE_TIMEOUT};
 use onmic_media::hub::HubLimits;
 use onmic_media::life::Lives;
 use onmic_media::{Budget, Calendar};
