@@ -11,6 +11,7 @@ mod problem;
 mod rest;
 mod rooms;
 mod server;
+mod strikes;
 #[cfg(test)]
 mod tests;
 

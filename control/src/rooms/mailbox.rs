@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use onmic_media::{Closed, DropReason, Ending};
+use onmic_media::{Closed, Ending};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ const QUEUE: usize = 256;
 /// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// More than [`QUEUE`] messages wait, or one waits for too long.
+    /// More than [`QUEUE`] messages wait, or one waits for too long. Whoever drives the connection counts it.
     Slow,
     /// The room ended.
     Ended,
@@ -68,10 +68,8 @@ impl Mailbox {
 
     /// Adds a message.
     pub fn put(&self, message: Bytes) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message)
-            && self.close(Closing::Slow)
-        {
-            DropReason::BehindRoomClient.count(1);
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message) {
+            self.close(Closing::Slow);
         }
     }
 
