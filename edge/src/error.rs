@@ -3,9 +3,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, Sender};
-use onmic_media::feed::{OVERLOADED_FOR, Unavailable};
+use onmic_media::feed::Unavailable;
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Denial, Feed, Gate, NoShare, Spent};
+use onmic_media::{Action, Feed, Gate, NoShare, Spent};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -17,12 +17,12 @@ pub enum EdgeError {
     /// The file never existed, or was evicted.
     #[error("there is no such file, or it is too old")]
     NoSuchFile,
-    /// The program has no track that this way out can carry.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The node converts or keeps as much video as it may.
+    /// The program has no track that this way out can carry, or the node converts or keeps as much video as it may.
     #[error(transparent)]
-    Overloaded(#[from] Spent),
+    Unavailable(#[from] Unavailable),
+    /// The frames of the program cannot be packaged, as this sentence says.
+    #[error("{0}")]
+    NotPackaged(String),
     /// The query breaks the rules of delivery directives.
     #[error("{0}")]
     BadQuery(&'static str),
@@ -45,55 +45,37 @@ impl EdgeError {
     pub(crate) fn late(feed: Option<&Feed>) -> Self {
         if feed.is_some_and(Feed::has_tracks) { Self::TimedOut } else { Self::NoSuchRoom }
     }
-
-    /// Returns the HTTP status of the answer.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::NoSuchRoom | Self::NoSuchFile => StatusCode::NOT_FOUND,
-            Self::BadQuery(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) | Self::Overloaded(_) | Self::TimedOut | Self::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(Refusal::NotAllowed(_) | Refusal::Banned(_)) => StatusCode::FORBIDDEN,
-            Self::Refused(Refusal::TokenMissing | Refusal::TokenInvalid(_)) => StatusCode::UNAUTHORIZED,
-        }
-    }
 }
 
 impl From<EdgeError> for Problem {
     fn from(error: EdgeError) -> Self {
-        let status = error.status();
-        let problem = match &error {
-            EdgeError::Refused(refusal) => return Self::from(refusal.clone()),
+        let detail = error.to_string();
+        let problem = match error {
+            EdgeError::Refused(refusal) => return Self::from(refusal),
             EdgeError::NoShare(why) => {
-                return Self::new(status, why.to_string())
-                    .with_denial(why)
+                let status = match why {
+                    NoShare::Principal(..) => StatusCode::TOO_MANY_REQUESTS,
+                    NoShare::Full(..) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                return Self::new(status, detail)
+                    .with_denial(&why)
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
-            EdgeError::Overloaded(_) => Self::new(status, error.to_string()).with_denial(Denial::Full),
-            EdgeError::Unavailable(_) => Self::new(status, error.to_string()).without_denial(),
-            _ => Self::new(status, error.to_string()),
+            EdgeError::NoSuchRoom | EdgeError::NoSuchFile => Self::not_found(detail),
+            EdgeError::BadQuery(_) => Self::bad_request(detail),
+            EdgeError::Unavailable(why) => Self::from(why),
+            EdgeError::NotPackaged(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+            EdgeError::TimedOut | EdgeError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
         };
         // A missing file may exist a second later. The cache shields this server from clients that ask too often.
-        let problem = problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
-        match error {
-            EdgeError::Overloaded(_) => problem.with_header(header::RETRY_AFTER, OVERLOADED_FOR.as_secs().into()),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-                problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-            }
-            _ => problem,
-        }
+        problem.with_header(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"))
     }
 }
 
-impl From<Unavailable> for EdgeError {
-    fn from(unavailable: Unavailable) -> Self {
-        match unavailable {
-            Unavailable::Overloaded(spent) => Self::Overloaded(spent),
-            refused => Self::Unavailable(refused.to_string()),
-        }
+impl From<Spent> for EdgeError {
+    fn from(spent: Spent) -> Self {
+        Unavailable::Overloaded(spent).into()
     }
 }
 

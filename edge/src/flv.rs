@@ -25,11 +25,12 @@ use http_body::Frame as BodyFrame;
 use metrics::Counter;
 use onmic_http::Sender;
 use onmic_http::serve::held_by;
+use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, NoShare, Parameters,
-    Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
+    Accepts, Action, Asked, Closed, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, NoShare,
+    Parameters, Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
 };
 use tokio::time::timeout;
 
@@ -89,7 +90,10 @@ struct Live {
     ready: VecDeque<Bytes>,
     /// The time 0 of the file, in µs of the feed.
     start: Option<i64>,
+    /// Nothing more is written.
     ended: bool,
+    /// All that was written has been taken.
+    is_over: bool,
     bytes: Counter,
     _share: Share,
     _viewing: Viewing,
@@ -115,8 +119,8 @@ impl Live {
         let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry: Entry::Now };
         let wants = Wants { accepts, tracks: Tracks::Main, start: Start::Present };
         let mut playback = Playback::open(feed.clone(), wants).await?;
-        if let Some(unavailable) = playback.take_refused(TrackKey::VIDEO) {
-            return Err(unavailable.into()); // Audio alone would look like a broken stream.
+        if let Some(unavailable) = playback.take_refused(TrackKey::VIDEO).filter(Unavailable::keeps_out) {
+            return Err(unavailable.into());
         }
         // A player shows the last video frame, however old it is. It would wait for muted audio.
         let named = |key: TrackKey| key == TrackKey::VIDEO || playback.flows(key);
@@ -134,7 +138,8 @@ impl Live {
         }
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "flv");
         let viewing = feed.viewers().join(ViewerKind::Flv);
-        Ok(Self { playback, tracks, ready, start: None, ended: false, bytes, _share: share, _viewing: viewing })
+        let (start, ended, is_over) = (None, false, false);
+        Ok(Self { playback, tracks, ready, start, ended, is_over, bytes, _share: share, _viewing: viewing })
     }
 
     /// Writes the pieces that are ready, up to [`READY_MAX`] of them.
@@ -206,7 +211,12 @@ impl HttpBody for Live {
                 self.bytes.increment(piece.len() as u64);
                 Poll::Ready(Some(Ok(BodyFrame::data(piece))))
             }
-            None if self.ended => Poll::Ready(None),
+            None if self.ended => {
+                if !std::mem::replace(&mut self.is_over, true) {
+                    Closed::Over.count(Asked::Flv); // The server counts other ends of the answer.
+                }
+                Poll::Ready(None)
+            }
             None => Poll::Pending,
         }
     }
@@ -231,6 +241,7 @@ mod tests {
     use axum::extract::Request;
     use axum::http::StatusCode;
     use http_body_util::BodyExt;
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use onmic_media::codec::{aac, h264};
     use onmic_media::gate::{Admission, Refusal, Shown};
     use onmic_media::hub::HubLimits;
@@ -341,6 +352,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_track_that_is_replaced_ends_the_file() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _counting = metrics::set_default_local_recorder(&recorder);
         let (hub, mut publication) = publish();
         push(&mut publication, &pictures(), 0, true);
         push(&mut publication, &sound(48_000), 0, true);
@@ -348,6 +361,8 @@ mod tests {
         push(&mut publication, &sound(44_100), 40, true);
         let file = timeout(SETTLE_PATIENCE, body.collect()).await.expect("the file ends").unwrap();
         assert!(!file.to_bytes().is_empty());
+        let counted = recorder.handle().render();
+        assert!(counted.contains("onmic_closed_total{protocol=\"flv\",reason=\"over\"} 1\n"), "{counted}");
     }
 
     #[tokio::test]

@@ -9,11 +9,14 @@ mod node;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use faults::Faults;
 use node::{Node, SOON, listed, text};
 use onmic_edge::hls::HlsConfig;
 use onmic_media::gate::OpenGate;
 use tokio::time::timeout;
+use tower::ServiceExt;
 
 /// Returns the date of the first segment of a playlist.
 async fn first_date(node: &Node, directory: &str) -> String {
@@ -34,6 +37,9 @@ async fn panic_and_begin_again() {
     let before = node.directory().await;
     node.publish(30).await; // The second group has begun.
     listed(&node, &before, "_HLS_msn=2&_HLS_part=0", "video-1.m4s").await;
+    let blocked = Request::get(format!("{before}/video.m3u8?_HLS_msn=2&_HLS_part=5")).body(Body::empty()).unwrap();
+    let blocked = tokio::spawn(node.router.clone().oneshot(blocked));
+    tokio::task::yield_now().await;
     let thread = std::thread::current().name().unwrap().to_owned().leak();
     Faults::plan(thread, "hls_part", 1);
     node.publish(30).await;
@@ -43,6 +49,8 @@ async fn panic_and_begin_again() {
         }
     };
     timeout(SOON, died).await.expect("the packager meets the fault");
+    let response = timeout(SOON, blocked).await.expect("a request does not wait for what is dead").unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
     Faults::forget();
     node.publish(90).await; // The third group begins at 4 s, and the fourth at 6 s.
     let after = node.directory().await;

@@ -8,18 +8,19 @@ mod node;
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use onmic_edge::hls::HlsConfig;
 use onmic_media::codec::vp8;
 use onmic_media::feed::{Deriver, Lease, NotDerived, OVERLOADED_FOR, Recipe};
 use onmic_media::gate::{Action, Admission, Gate, OpenGate, Refusal, Shown};
-use onmic_media::{ClockRate, Parameters, Protocol, Rendition, Spent, Ticks, Track, TrackKey, ViewerKind, Work};
+use onmic_media::{ClockRate, Feed, Parameters, Protocol, Rendition, Spent, Ticks, Track, TrackKey, ViewerKind, Work};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
@@ -370,6 +371,46 @@ async fn video_that_is_gone_is_not_named_to_players_that_join() {
 }
 
 #[tokio::test]
+async fn video_whose_next_form_is_being_opened_is_named_to_players_that_join() {
+    /// Opens a codec for as long as the test wants.
+    struct Slow(Mutex<mpsc::Receiver<()>>);
+    impl Deriver for Slow {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            self.0.lock().unwrap().recv().ok();
+            Err(NotDerived::Failed("this test converts nothing".to_owned()))
+        }
+    }
+    let (release, opens) = mpsc::channel();
+    let slow = Arc::new(Slow(Mutex::new(opens)));
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(slow)).await;
+    node.publish(100).await;
+    node.directory().await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.group = 1;
+    node.publish(90).await;
+    let index = text(node.get("/hls/demo/index.m3u8").await).await;
+    drop(release);
+    assert!(index.contains("avc1"), "{index}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_stream_that_ends_is_answered_by_the_next_one() {
+    let mut node = Node::start(Arc::new(OpenGate), HlsConfig::default()).await;
+    node.publish(1).await;
+    let request = Request::get("/hls/demo/index.m3u8").body(Body::empty()).unwrap();
+    let mut waiting = tokio::spawn(node.router.clone().oneshot(request));
+    assert!(timeout(NOW, &mut waiting).await.is_err(), "a frame is no part");
+    let demo = "demo".parse().unwrap();
+    assert!(node.hub.revoke(&demo));
+    node.publication = node.hub.publish(&demo, Protocol::Rtmp, Instant::now()).unwrap();
+    node.publication.expect([TrackKey::VIDEO, TrackKey::AUDIO]);
+    (node.began, node.pictures, node.sounds) = (Instant::now(), 0, 0);
+    node.publish(100).await;
+    let response = timeout(SOON, waiting).await.expect("an answer").unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn the_first_playlist_waits_for_a_whole_segment() {
     let mut node = Node::start(Arc::new(OpenGate), HlsConfig::default()).await;
     node.publish(40).await;
@@ -435,6 +476,81 @@ async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(text(response).await.contains("converts as much video as it can"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn video_that_cannot_be_had_is_refused_alike_by_all_ways_out() {
+    for (deriver, has_audio, status, retry) in [
+        (None, true, StatusCode::NOT_ACCEPTABLE, None),
+        (Some(Counter::refusing(Spent(Work::Conversion).into())), true, StatusCode::SERVICE_UNAVAILABLE, Some("5")),
+        (
+            Some(Counter::refusing(NotDerived::Later(Duration::from_secs(30)))),
+            false,
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("31"),
+        ),
+        (Some(Counter::failing()), false, StatusCode::INTERNAL_SERVER_ERROR, None),
+    ] {
+        let deriver = deriver.map(|deriver| deriver as Arc<dyn Deriver>);
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), deriver).await;
+        node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+        if !has_audio {
+            node.sounds = 1_000_000; // There is no audio until then.
+        }
+        node.publish(90).await;
+        for path in ["/hls/demo/index.m3u8", "/flv/demo.flv"] {
+            let response = node.get(path).await;
+            let again = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status(), again), (status, retry), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_a_conversion_has_failed_the_audio_is_served() {
+    for failing in [Counter::failing(), Counter::refusing(NotDerived::Later(Duration::from_secs(30)))] {
+        let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(failing)).await;
+        node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+        node.publish(90).await;
+        let request = Request::get("/hls/demo/index.m3u8").body(Body::empty()).unwrap();
+        let asked = tokio::spawn(node.router.clone().oneshot(request));
+        while !asked.is_finished() {
+            node.publish(1).await;
+        }
+        let index = text(asked.await.unwrap().unwrap()).await;
+        assert!(index.contains("mp4a") && !index.contains("avc1"), "{index}");
+        let mut file = node.get("/flv/demo.flv").await.into_body();
+        let head = file.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!((&head[..3], head[4]), (&b"FLV"[..], 4), "audio alone is named");
+    }
+}
+
+#[tokio::test]
+async fn a_track_that_comes_while_a_refusal_is_made_is_tried_at_once() {
+    /// Refuses for an hour. Meanwhile the publisher begins another track.
+    #[derive(Default)]
+    struct Replacing(AtomicUsize, OnceLock<Arc<Feed>>);
+    impl Deriver for Replacing {
+        fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                self.1.get().unwrap().set_original(Arc::new(Track::new(input.parameters())));
+            }
+            Err(NotDerived::Later(Duration::from_secs(3600)))
+        }
+    }
+    let replacing = Arc::new(Replacing::default());
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(replacing.clone())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.sounds = 1_000_000; // There is no audio until then.
+    replacing.1.set(node.hub.program(&"demo".parse().unwrap()).unwrap()).ok();
+    node.publish(90).await;
+    let tried_again = async {
+        while replacing.0.load(Ordering::Relaxed) < 2 {
+            node.get("/hls/demo/index.m3u8").await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, tried_again).await.expect("the new track is tried");
 }
 
 #[tokio::test(start_paused = true)]

@@ -172,8 +172,9 @@ async fn answer(door: &Door, mut request: Request, next: Next) -> Response {
         }
     }
     let asked = Asked::at(request.uri().path());
-    let response = pass(door, (peer, base_path), request, next).await;
+    let mut response = pass(door, (peer, base_path), request, next).await;
     response.extensions().get::<Denial>().inspect(|denial| denial.count(asked));
+    response.extensions_mut().insert(asked); // The server counts by it how the answer ends.
     response
 }
 

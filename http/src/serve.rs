@@ -1,8 +1,8 @@
 //! The HTTP server: HTTP/1.1 and HTTP/2, plain or TLS, on one listener.
 //!
 //! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
-//! TLS included. It keeps its place from the arrival of a whole request, body included, to the end of its answer, and as a WebSocket.
-//! A body that is announced and does not come keeps none. By HTTP/1.1 an answer in one piece ends when it is buffered.
+//! TLS included. It keeps its place from the arrival of a whole request, body included, until the peer has taken the answer, and as a
+//! WebSocket. A body that is announced and does not come keeps none.
 //! Where no place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request
 //! is answered there by other routes, which know how this node is and refuse everything else. The lane speaks HTTP/1.1 alone. A
 //! connection has a second in it, and gives way to the next one whatever it does, so nobody can hold the lane.
@@ -36,8 +36,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics::{Gauge, gauge};
-use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
-use onmic_media::{DropReason, metric};
+use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies, handshake};
+use onmic_media::{Closed, DropReason, metric};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,15 +52,12 @@ mod arriving;
 mod socket;
 
 pub use answer::held_by;
-use answer::{Answer, Streams, Watch, permit_of};
+use answer::{Answer, Streams, Terms, Watch};
 use arriving::Arriving;
 use socket::Socket;
 
 /// How long the peer of an idle connection that gives way, or of an answer that is over, has to take in that it ends.
 const GOODBYE: Duration = Duration::from_millis(100);
-
-/// How long a peer may take nothing of what there is for it. RTMP has as long.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes of the head of a request, by both versions. The largest are those with a long token and many cookies.
 const HEAD_BYTES: usize = 64 << 10;
@@ -218,7 +215,7 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let conversation = Arc::new(Conversation::new(pass));
+        let conversation = Arc::new(Conversation::new(pass, place));
         let (write_timeout, connections) = (self.limits.write_timeout, self.connections.clone());
         let stream = Socket::new(stream, write_timeout, connections, conversation.clone());
         let ended = match tls {
@@ -232,6 +229,7 @@ impl Server {
                     Ok(Ok(stream)) => self.answer(stream, peer, place, &conversation, deadline).await,
                     Ok(Err(error)) => {
                         tracing::debug!(%peer, %error, "TLS handshake failed");
+                        handshake::closed(&error).inspect(|closed| closed.count(onmic_media::Asked::Http));
                         Err(DropReason::HttpTls)
                     }
                     Err(_) => Err(DropReason::HttpHeaderTimeout),
@@ -240,6 +238,7 @@ impl Server {
         };
         if let Err(reason) = ended {
             reason.count(1);
+            closed(reason).inspect(|closed| closed.count(onmic_media::Asked::Http));
             tracing::debug!(%peer, reason = reason.name(), "HTTP connection closed");
         }
     }
@@ -330,7 +329,7 @@ impl Server {
                 }
                 () = conversation.pass.gave_way() => {
                     // A request that is not whole, or whose answer is not taken, would use up the time of a goodbye.
-                    if conversation.has_asked() && conversation.requests.lock().open == 0 {
+                    if conversation.has_asked() && conversation.is_idle() {
                         connection.as_mut().graceful_shutdown();
                         let _ = timeout(GOODBYE, connection.as_mut()).await;
                     }
@@ -342,6 +341,15 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// Returns why the server closes a connection that it counts as dropped. One that gives way has no place, and is a drop alone.
+fn closed(reason: DropReason) -> Option<Closed> {
+    match reason {
+        DropReason::HttpHeaderTimeout => Some(Closed::SetupTimeout),
+        DropReason::HttpNotRead => Some(Closed::Slow),
+        _ => None,
     }
 }
 
@@ -358,20 +366,49 @@ struct Conversation {
     turn: Turn,
     /// Whether what is not sent yet is thrown away.
     is_cut: AtomicBool,
+    is_web_socket: AtomicBool,
+    /// Whether the peer has taken nothing of what was written for a while.
+    stands_still: AtomicBool,
+    place: Place,
 }
 
 impl Conversation {
-    fn new(pass: Pass) -> Self {
-        let [has_asked, is_cut] = [false; 2].map(AtomicBool::new);
-        Self { pass, has_asked, requests: Mutex::default(), turn: Turn::default(), is_cut }
+    fn new(pass: Pass, place: Place) -> Self {
+        let [has_asked, is_cut, is_web_socket, stands_still] = [false; 4].map(AtomicBool::new);
+        let (requests, turn) = (Mutex::default(), Turn::default());
+        Self { pass, has_asked, requests, turn, is_cut, is_web_socket, stands_still, place }
     }
 
-    /// Counts one more request, or a WebSocket, that keeps the place.
+    /// Counts one more request, WebSocket or write that keeps the place.
     fn keep(&self, requests: &mut Requests) {
         requests.keeping += 1;
         if requests.keeping == 1 {
             self.pass.keep();
         }
+    }
+
+    /// Counts one less.
+    fn release(&self, requests: &mut Requests) {
+        requests.keeping -= 1;
+        if requests.keeping == 0 {
+            self.pass.offer();
+        }
+    }
+
+    /// Notes that the connection is a WebSocket now. It keeps its place for as long as its socket lives, and whoever drives it counts
+    /// its end.
+    fn becomes_web_socket(&self) {
+        self.is_web_socket.store(true, Ordering::Relaxed);
+        self.keep(&mut self.requests.lock());
+    }
+
+    fn is_web_socket(&self) -> bool {
+        self.is_web_socket.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether nothing goes on: no request is open, and what was written has been taken.
+    fn is_idle(&self) -> bool {
+        self.requests.lock().open == 0 && !self.stands_still.load(Ordering::Relaxed)
     }
 
     /// Returns whether a request has begun.
@@ -394,8 +431,24 @@ impl Conversation {
 struct Requests {
     /// How many are not answered to the end.
     open: usize,
-    /// How many of them keep the place. A WebSocket does, too.
+    /// How many of them keep the place. A WebSocket does, and a write that the peer takes slowly, too.
     keeping: usize,
+}
+
+/// Keeps the place of a connection for as long as it lives.
+struct Keeping(Arc<Conversation>);
+
+impl Keeping {
+    fn begin(conversation: Arc<Conversation>) -> Self {
+        conversation.keep(&mut conversation.requests.lock());
+        Self(conversation)
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.release(&mut self.0.requests.lock());
+    }
 }
 
 /// A request that is not answered to the end. It keeps the place of its connection once it has arrived whole, or its answer has begun,
@@ -427,10 +480,7 @@ impl Open {
         if counts {
             self.conversation.keep(&mut requests);
         } else {
-            requests.keeping -= 1;
-            if requests.keeping == 0 {
-                self.conversation.pass.offer();
-            }
+            self.conversation.release(&mut requests);
         }
     }
 }
@@ -482,12 +532,11 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
                 yield_now().await;
             }
             let mut answer = router.oneshot(request).await?;
-            let permit = permit_of(&mut answer);
+            let terms = Terms::take(&mut answer);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                // The connection is a WebSocket now. It keeps its place for as long as its socket lives.
-                conversation.keep(&mut conversation.requests.lock());
+                conversation.becomes_web_socket();
             }
-            Ok(answer.map(|body| Body::new(Answer::new(body, open, permit, is_http_2))))
+            Ok(answer.map(|body| Body::new(Answer::new(body, open, terms, is_http_2))))
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use onmic_listen::handshake;
 use onmic_media::Closed;
 use rml_rtmp::handshake::HandshakeError;
 use thiserror::Error;
@@ -49,13 +50,15 @@ impl Error {
     pub fn closed(&self) -> Option<Closed> {
         Some(match self {
             Self::Chunk(ChunkError::MessageTooLarge { .. } | ChunkError::PartialTooLarge { .. }) => Closed::TooLarge,
-            Self::Handshake(_) | Self::Proxy(_) | Self::Tls(_) | Self::Chunk(_) => Closed::Malformed,
+            Self::Handshake(_) | Self::Chunk(_) => Closed::Malformed,
+            Self::Proxy(error) if error.kind() == io::ErrorKind::InvalidData => Closed::Malformed,
+            Self::Tls(error) => return handshake::closed(error),
             Self::Refused(_) => Closed::Refused,
             Self::SetupTimeout(_) => Closed::SetupTimeout,
             Self::IdleTimeout(_) => Closed::Silent,
             Self::WriteTimeout(_) => Closed::Slow,
             Self::Ended(ended) => (*ended).into(),
-            Self::Io(_) => return None,
+            Self::Proxy(_) | Self::Io(_) => return None,
         })
     }
 

@@ -20,6 +20,7 @@ use onmic_media::hub::HubLimits;
 use onmic_media::{
     Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, Spent, Track, Work, flv,
 };
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -198,22 +199,42 @@ async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
     server.stop().await;
 }
 
-/// Has no room for any conversion.
-struct Spending;
+/// Makes no conversion, for this reason.
+struct Unconverting(NotDerived);
 
-impl Deriver for Spending {
-    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
-        Err(Spent(Work::Conversion).into())
+impl Unconverting {
+    /// Serves a hub without conversions.
+    async fn serve(why: NotDerived) -> Server {
+        let clock = NodeClock::new(Instant::now(), SystemTime::now());
+        let hub = Hub::new(clock, HubLimits::default(), Some(Arc::new(Self(why))));
+        Server::serving(RtmpConfig::default(), Arc::new(OpenGate), hub).await
     }
+}
+
+impl Deriver for Unconverting {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+        Err(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_player_whose_video_could_not_be_converted_gets_the_audio() {
+    let server = Unconverting::serve(NotDerived::Failed("there is no encoder".to_owned())).await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 2).await;
+    let mut player = server.tcp().await;
+    player.client.play("live", "demo", &[]);
+    player.send().await;
+    let media = player.media(2).await;
+    assert!(media.iter().all(|(kind, ..)| *kind == message::AUDIO), "{media:?}");
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn a_player_whose_video_is_over_the_budget_is_told_and_counted_as_denied() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
-    let clock = NodeClock::new(Instant::now(), SystemTime::now());
-    let hub = Hub::new(clock, HubLimits::default(), Some(Arc::new(Spending)));
-    let server = Server::serving(RtmpConfig::default(), Arc::new(OpenGate), hub).await;
+    let server = Unconverting::serve(Spent(Work::Conversion).into()).await;
     let mut publisher = server.tcp().await;
     publish_hevc(&mut publisher, 2).await;
     let mut player = server.tcp().await;
@@ -522,23 +543,46 @@ async fn a_trusted_proxy_may_name_the_client_and_a_stranger_may_not() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn rtmps_is_rtmp_behind_a_certificate() {
+/// Returns the configuration of a server of RTMPS, and its certificate.
+fn rtmps() -> (RtmpConfig, CertificateDer<'static>) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = certified.cert.der().clone();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider.clone())
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key.into())
         .unwrap();
-    let config = RtmpConfig { tls: Some(Arc::new(tls)), ..RtmpConfig::default() };
+    (RtmpConfig { tls: Some(Arc::new(tls)), ..RtmpConfig::default() }, certificate)
+}
+
+#[tokio::test]
+async fn what_is_no_header_of_a_proxy_and_no_tls_is_closed_and_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let behind_a_proxy =
+        RtmpConfig { proxies: TrustedProxies::new(|peer| peer.is_loopback()), ..RtmpConfig::default() };
+    for config in [behind_a_proxy, rtmps().0] {
+        let server = Server::start(config, Arc::new(OpenGate)).await;
+        let mut malformed = server.tcp().await;
+        malformed.stream.write_all(b"PROXY that says nothing of this kind\r\n").await.unwrap();
+        malformed.expect_close("").await;
+        server.stop().await;
+    }
+    assert_eq!(counted(&handle, "onmic_closed_total"), [r#""rtmp","malformed" 2"#]);
+}
+
+#[tokio::test]
+async fn rtmps_is_rtmp_behind_a_certificate() {
+    let (config, certificate) = rtmps();
     let server = Server::start(config, Arc::new(OpenGate)).await;
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let trust = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

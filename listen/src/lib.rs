@@ -7,9 +7,14 @@
 //! to a new one: the oldest that has never asked for anything, or else the one that has been idle for longest. A connection that
 //! is busy never gives way.
 //!
+//! A peer that takes nothing of what there is for it ends its connection after [`WRITE_TIMEOUT`], whatever the protocol.
+//!
 //! This crate knows nothing of what is said on a connection.
 
+use std::time::Duration;
+
 pub mod descriptors;
+pub mod handshake;
 pub mod limiter;
 mod listener;
 pub mod served;
@@ -18,3 +23,6 @@ pub mod sparing;
 pub use limiter::{Full, Limiter, Limits, Pass, TrustedProxies};
 pub use served::Served;
 pub use sparing::Sparing;
+
+/// How long a peer may take nothing of what there is for it. A phone that changes its network is away for a few seconds.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,7 +1,9 @@
-//! Why the server closes connections that it has taken: one list for all protocols, and the counter of it.
+//! Why the server ends what it has taken: connections of RTMP and HTTP, WebSockets, and answers of HTTP. One list for all protocols, and
+//! the counter of it.
 //!
-//! Whoever drives a connection counts its end once. A connection that its peer ends, or that breaks, is not counted here. One
-//! that is closed before it has asked for anything, because there is no place for it, is a drop ([`crate::DropReason`]).
+//! Whoever drives a connection or an answer counts its end once. An end that the peer makes, or that is a break, is not counted here,
+//! nor is that of an answer that was sent whole, unless it is a stream. A connection that is closed because there is no place for it is a
+//! drop alone ([`crate::DropReason`]).
 
 use metrics::counter;
 
@@ -11,7 +13,7 @@ use crate::permit::Ending;
 use crate::publication::Ended;
 
 metric::label_values! {
-    /// Names why the server closed a connection: these are the values of the label `reason` of [`metric::CLOSED`].
+    /// Names why the server ended a connection or an answer: these are the values of the label `reason` of [`metric::CLOSED`].
     #[derive(PartialOrd, Ord, Hash)]
     Closed:
     /// What the connection was for has ended: the room, or the stream.
@@ -20,13 +22,13 @@ metric::label_values! {
     Stopping => "stopping",
     /// The peer sent nothing for too long.
     Silent => "silent",
-    /// The peer did not ask for anything in time.
+    /// The peer did not ask for anything in time; its TLS handshake and the header of a proxy are part of that.
     SetupTimeout => "setup_timeout",
     /// The peer read too slowly.
     Slow => "slow",
     /// A message of the peer is too large.
     TooLarge => "too_large",
-    /// What the peer sent is not of the protocol.
+    /// What the peer sent is not of the protocol, be that TLS, or the header of a proxy.
     Malformed => "malformed",
     /// What the peer asked for was refused, or too many of its messages in a row were.
     Refused => "refused",
@@ -47,7 +49,7 @@ metric::label_values! {
 }
 
 impl Closed {
-    /// Counts a connection that the server closed.
+    /// Counts a connection or an answer that the server ended.
     pub fn count(self, protocol: Asked) {
         counter!(metric::CLOSED, "protocol" => protocol.name(), "reason" => self.name()).increment(1);
     }

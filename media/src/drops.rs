@@ -254,7 +254,8 @@ metric::label_values! {
     TranscodeCorrupt => "transcode_corrupt",
     /// A block of 10 ms of the mixer's PCM was given up; the frames that are encoded from it bring the same audio.
     TranscodeEarly => "transcode_early",
-    /// A conversion of video was refused, or ended when its video grew, because the node's budget of pixels is spent.
+    /// A conversion of video was refused, or ended when its video grew, because the node's budget of pixels is spent. It counts once,
+    /// however many viewers ask for it again while they wait.
     TranscodeRefused => "transcode_refused",
     /// An audio packet was left out at a hole in the input, because it would come after its time.
     TranscodeHole => "transcode_hole",

@@ -136,6 +136,11 @@ impl Known {
         Self { track, stands: demand.is_derived().then_some(AGAIN) }
     }
 
+    /// Returns the track.
+    pub(crate) fn track(&self) -> TrackId {
+        self.track
+    }
+
     /// Notes that the viewer was refused this track, for as long as the reason stands.
     pub fn refused(track: TrackId, why: &Unavailable) -> Self {
         Self { track, stands: why.stands() }
@@ -175,6 +180,16 @@ impl Unavailable {
             Self::NoTrack(_) | Self::NoRecipe(_) => None,
         }
     }
+
+    /// Returns whether a viewer who comes is refused for it if it is the video, although there may be audio. This is the one place that
+    /// decides it, for all protocols. The viewer may have the video by another way, or in a moment, and audio alone would look like a
+    /// broken stream. Where a conversion has failed, the viewer gets what there is, and the video joins it when it can be had.
+    pub fn keeps_out(&self) -> bool {
+        match self {
+            Self::NoRecipe(_) | Self::Overloaded(_) => true,
+            Self::NoTrack(_) | Self::Failed { .. } => false,
+        }
+    }
 }
 
 /// States why a deriver makes no track.
@@ -199,7 +214,7 @@ pub trait Deriver: Send + Sync + 'static {
 }
 
 /// Tells the maker of a derived track whether the track is still held.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lease {
     feed: std::sync::Weak<Feed>,
     holders: Arc<AtomicUsize>,

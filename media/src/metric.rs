@@ -91,7 +91,7 @@ metrics_of_onmic! {
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];
     /// Counts requests and commands that were denied, by how they came and by the reasons below.
     DENIED = "onmic_denied_total", Counter, ["protocol", "reason"];
-    /// Counts connections by RTMP, and WebSockets to the events of rooms, that the server closed, by the reasons below.
+    /// Counts connections, WebSockets and answers of HTTP that the server ended, by how they were asked for and by the reasons below.
     CLOSED = "onmic_closed_total", Counter, ["protocol", "reason"];
     /// Counts what was dropped, by the reasons below.
     DROPS = "onmic_drops_total", Counter, ["reason"];
@@ -293,7 +293,7 @@ mod tests {
         for reason in Denial::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
-        out.push_str("\n## Reasons to close a connection\n\n| `reason` | |\n| --- | --- |\n");
+        out.push_str("\n## Reasons to end a connection or an answer\n\n| `reason` | |\n| --- | --- |\n");
         for reason in Closed::ALL {
             writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }

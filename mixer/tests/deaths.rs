@@ -61,3 +61,31 @@ fn a_conversion_that_panics_begins_again_behind_the_fault_and_a_second_time_not_
     assert!(sentence.contains("the conversion failed; try again in"), "{sentence}");
     assert_eq!(Faults::deaths(THREAD), 2);
 }
+
+#[test]
+fn a_conversion_that_panics_while_it_opens_is_begun_again_for_the_same_viewer_and_a_second_time_not_at_once() {
+    let _turn = Faults::begin();
+    let arguments = "-f lavfi -i testsrc2=s=320x180:r=30:d=1 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -bf 2";
+    let recording = from_flv(&ffmpeg(arguments, "flv")).0.unwrap().arriving_at_once();
+    let feed = || {
+        let feed = Feed::new(Some(Transcoder::new(Config::default())));
+        let input = Arc::new(Track::new(recording.parameters()));
+        feed.set_original(input.clone());
+        recording.frames.iter().for_each(|frame| input.push(frame.clone()));
+        feed
+    };
+    let accept = Accept { codecs: &[Codec::H264], reordering: false, any_format: false, entry: Entry::Now };
+    const OPENED: &str = "h264"; // The label of the gauge of derived tracks.
+    Faults::plan(THREAD, OPENED, 1);
+    let first = feed();
+    assert!(first.demand(MediaKind::Video, accept).is_ok_and(|demand| demand.is_derived()));
+    assert_eq!(Faults::deaths(THREAD), 1);
+
+    Faults::plan(THREAD, OPENED, u32::MAX);
+    let second = feed();
+    let refused = second.demand(MediaKind::Video, accept).err();
+    Faults::forget();
+    let Some(Unavailable::Failed { again: Some(again), .. }) = refused else { panic!("{refused:?}") };
+    assert!((50..=60).contains(&again.as_secs()), "{again:?}");
+    assert_eq!(Faults::deaths(THREAD), 3);
+}

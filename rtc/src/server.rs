@@ -295,7 +295,7 @@ struct Wish {
 struct Found {
     /// The tracks that the offer can take, at least one.
     demands: Vec<(Wish, Demand)>,
-    /// The main tracks that the feed does not have yet.
+    /// The tracks that the feed does not have yet, or that could not be converted now.
     lacking: Vec<Wish>,
 }
 
@@ -347,8 +347,8 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
         for (wish, track) in tracks {
             match track {
                 Ok(demand) => found.demands.push((wish, demand)),
-                Err(Unavailable::NoTrack(_)) => found.lacking.push(wish),
-                Err(refused) => tracing::debug!(%refused, "a viewer goes without this track"),
+                Err(refused) if refused.keeps_out() => tracing::debug!(%refused, "a viewer goes without this track"),
+                Err(_) => found.lacking.push(wish),
             }
         }
         return Ok((offer, found));
@@ -362,15 +362,14 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
     Err(refusal(Mismatch::NoCodec(codecs_of(&feed, &[MediaKind::Video, MediaKind::Audio]))))
 }
 
-/// Refuses a viewer that asks for video and would get none, though the feed has it: audio alone would look like a broken
-/// stream, and the player may have another way to the video.
+/// Refuses a viewer that asks for video and would get none, though the feed has it, if that keeps it out ([`Unavailable::keeps_out`]).
 fn without_video(offer: &Offer, feed: &Feed, tracks: &[(Wish, Result<Demand, Unavailable>)]) -> Option<OfferRefused> {
     let asks = negotiate::asks_for(offer, MediaKind::Video);
     if !asks || feed.original(MediaKind::Video).is_none() {
         return None;
     }
     let mut video = tracks.iter().filter(|(wish, _)| wish.key.kind == MediaKind::Video).map(|(_, track)| track);
-    if video.clone().any(|track| matches!(track, Ok(_) | Err(Unavailable::NoTrack(_)))) {
+    if video.clone().any(|track| track.as_ref().err().is_none_or(|why| !why.keeps_out())) {
         return None;
     }
     let failed = video.find_map(|track| track.as_ref().err().filter(|why| is_this_servers(why)));

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use onmic_media::codec::{h264, nal, opus};
+use onmic_media::codec::{h264, nal, opus, vp8};
+use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe, Unavailable};
 use onmic_media::hub::HubLimits;
 use onmic_media::name::Principal;
 use onmic_media::{
-    AvSync, Calendar, Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Ticks, Track,
+    AvSync, Calendar, Feed, Frame, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Spent, Ticks, Track,
+    Work,
 };
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
@@ -392,6 +394,39 @@ async fn a_refused_offer_is_told_what_to_offer() {
     ));
     assert!(matches!(rtc.watch("nonsense", feed, AvSync::LipSync, somebody()).await, Err(OfferRefused::Malformed(_))));
     assert!(matches!(rtc.plan_publish(&offer), Err(OfferRefused::Malformed(_))));
+    rtc.shutdown(LONG).await;
+}
+
+/// Makes no conversion, for this reason.
+struct Refusing(NotDerived);
+
+impl Deriver for Refusing {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
+        Err(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_whose_video_could_not_be_converted_gets_the_audio_and_over_the_budget_it_is_refused() {
+    let (rtc, _) = server(10);
+    let (local, identity) = (Credentials::generate(), Identity::generate().unwrap());
+    let kinds = [sdp::MediaKind::Audio, sdp::MediaKind::Video];
+    let offer = offer_of(&kinds, Direction::RecvOnly, &local, identity.fingerprint());
+    let watch = async |why: NotDerived| {
+        let feed = Feed::new(Some(Arc::new(Refusing(why))));
+        let video = vp8::Parameters { width: 640, height: 360, version: 0 };
+        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp8(video)))));
+        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2))))));
+        feed.settle();
+        rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await
+    };
+    for failed in [NotDerived::Failed("there is no encoder".to_owned()), NotDerived::Later(LONG)] {
+        let answer = watch(failed).await.unwrap();
+        let mut sections = answer.sdp.lines().filter(|line| line.starts_with("m="));
+        assert!(sections.all(|section| section.split(' ').nth(1) == Some("9")), "the video may join: {}", answer.sdp);
+    }
+    let refused = watch(Spent(Work::Conversion).into()).await.unwrap_err();
+    assert!(matches!(&refused, OfferRefused::Unavailable(Unavailable::Overloaded(_))), "{refused:?}");
     rtc.shutdown(LONG).await;
 }
 

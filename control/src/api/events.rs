@@ -2,8 +2,13 @@
 //!
 //! Rights are checked before the upgrade, so a client with a bad token gets an HTTP answer. A client that reads too
 //! slowly, stays silent, sends a message that is too large or has lost its right is closed, with a code that tells the reason.
+//!
+//! A client reads too slowly if its mailbox is full, if one message takes longer than [`SILENCE_MAX`], or if it takes nothing at all
+//! for the write timeout of the server ([`onmic_http::serve`]). Whichever comes first, it counts once.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +37,7 @@ use super::Api;
 use super::addresses::under;
 use super::commands::{WireCommand, id, malformed};
 use super::json;
+use super::strikes::Strikes;
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox, Messages};
 use crate::rooms::order::{Done, Order};
@@ -53,8 +59,6 @@ const HOST_MESSAGE_MAX: usize = 768 * 1024;
 const BUFFER: usize = 4 * 1024;
 /// The longest message that is read although it comes too fast, so that its answer has its id, in bytes.
 const READ_TOO_FAST: usize = 4 * 1024;
-/// The most messages in a row that may be refused before a client is taken for broken.
-const STRIKES: u32 = 100;
 
 /// The query by which a client says who it is, and what it has seen.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -119,8 +123,8 @@ pub async fn events(
     let connection = api.rooms.enter(entry, &mailbox)?;
     let tracked = api.rooms.track();
     let heard = Instant::now();
-    let client =
-        Client { connection, rate: Rate { api, who }, permit, mailbox, messages, base_path, heard, strikes: 0 };
+    let (rate, strikes) = (Rate { api, who }, Strikes::new(heard));
+    let client = Client { connection, rate, permit, mailbox, messages, base_path, heard, strikes };
     // A browser that offers subprotocols goes on only if one of them is taken.
     let upgrade = upgrade.protocols([SOCKET_PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER);
@@ -169,7 +173,7 @@ struct Client {
     messages: Messages,
     base_path: BasePath,
     heard: Instant,
-    strikes: u32,
+    strikes: Strikes,
 }
 
 /// The rate of whoever answers for a client.
@@ -200,6 +204,9 @@ impl Client {
     async fn serve(mut self, mut socket: WebSocket) {
         let Some(closing) = self.talk(&mut socket).await else { return };
         Closed::from(closing).count(Asked::WebSocket);
+        if closing == Closing::Slow {
+            DropReason::BehindRoomClient.count(1);
+        }
         let room = self.connection.room.clone();
         let farewell = async {
             if matches!(closing, Closing::Ended | Closing::Permit(_)) {
@@ -246,9 +253,11 @@ impl Client {
                 (id, done) = obeyed(&mut obeying) => {
                     obeying = None;
                     *heard = Instant::now();
-                    *strikes = if done.is_ok() { 0 } else { *strikes + 1 };
+                    let is_refused = done.is_err();
                     mailbox.put(answer(id, done));
-                    if *strikes > STRIKES {
+                    if !is_refused {
+                        strikes.forgive(*heard);
+                    } else if strikes.is_out(*heard) {
                         return Some(Closing::Nonsense);
                     }
                     continue;
@@ -262,10 +271,7 @@ impl Client {
                         Some(Ok(Message::Binary(_))) => return Some(Closing::Binary),
                         // No client needs more pings than it may give commands. Each of them costs a little work.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                            if pinging.try_take(1.0, *heard).is_err() {
-                                *strikes += 1;
-                            }
-                            if *strikes > STRIKES {
+                            if pinging.try_take(1.0, *heard).is_err() && strikes.is_out(*heard) {
                                 return Some(Closing::Nonsense);
                             }
                         }
@@ -281,13 +287,11 @@ impl Client {
                 why = permit.end() => return Some(Closing::Permit(why)),
                 sent = timeout(SILENCE_MAX, socket.send(message)) => sent,
             };
-            let Ok(sent) = sent else {
-                // A client that takes nothing in a room where nothing happens would never have a full mailbox.
-                DropReason::BehindRoomClient.count(1);
-                return Some(Closing::Slow);
-            };
-            if sent.is_err() {
-                return None;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return is_late(&error).then_some(Closing::Slow),
+                // In a room where nothing happens the mailbox would never be full.
+                Err(_) => return Some(Closing::Slow),
             }
         }
     }
@@ -380,8 +384,24 @@ fn frame(closing: Closing) -> CloseFrame {
     CloseFrame { code, reason: reason.into() }
 }
 
+/// Returns whether a connection broke because the client took nothing of what was written within the write timeout.
+fn is_late(error: &axum::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Returns why a connection ends on which nothing can be read any more; `None` if the client has left, or it has broken off.
 fn closing(error: &axum::Error) -> Option<Closing> {
+    // An answer to a ping is written when the next message is read.
+    if is_late(error) {
+        return Some(Closing::Slow);
+    }
     // axum's error has that of the WebSocket library in the version that axum uses. A test tells if ours is another.
     match std::error::Error::source(error)?.downcast_ref()? {
         tungstenite::Error::Capacity(_) => Some(Closing::TooLarge),

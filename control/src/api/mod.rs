@@ -12,6 +12,7 @@ mod problem;
 mod rest;
 mod rooms;
 mod server;
+mod strikes;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use onmic_media::{Closed, DropReason, Ending};
+use onmic_media::{Closed, Ending};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub const QUEUE: usize = 256;
 /// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// More than [`QUEUE`] messages wait, or one waits for too long.
+    /// More than [`QUEUE`] messages wait, or one waits for too long. Whoever drives the connection counts it.
     Slow,
     /// The room ended.
     Ended,
@@ -138,8 +138,8 @@ impl Mailbox {
     }
 
     fn tell(&self, is_full: bool) {
-        if is_full && self.close(Closing::Slow) {
-            DropReason::BehindRoomClient.count(1);
+        if is_full {
+            self.close(Closing::Slow);
         }
         self.bell.notify_one();
     }

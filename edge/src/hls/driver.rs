@@ -22,7 +22,8 @@ use onmic_media::{
     TrackKey, Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
-use tokio::time::sleep_until;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
 
 use super::cache::Cache;
 use super::stream::Stream;
@@ -43,7 +44,7 @@ const CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Aac, Co
 const BATCH: usize = 64;
 
 /// The longest wait of a stream for a track that flows and has brought no part yet. After it the stream goes on without
-/// that track: a still screen may be sent every few seconds. The first request waits as long by default.
+/// that track: a still screen may be sent every few seconds. The first request waits a little longer by default.
 const OTHER_TRACK: Duration = Duration::from_secs(10);
 
 /// Why [`drive`] returned.
@@ -86,12 +87,33 @@ struct Driver<'a> {
 
 /// Packages the feed of `stream` until it ends, fails or is stopped. On demand, and while video is converted, packaging also
 /// ends after `idle` without a request. With `converts_long_groups`, video whose keyframes are too far apart is encoded anew. It begins
-/// at `start`.
+/// at `start`. What is refused for a time is tried again after that, or when the feed has another track.
 pub(crate) async fn drive(
+    stream: &Stream,
+    kept: (&Cache, &Arc<Budget>),
+    demand: (bool, Duration),
+    how: (bool, Start),
+) -> Finish {
+    let mut stages = stream.feed.stages();
+    loop {
+        let finish = attempt(stream, kept, demand, how, &mut stages).await;
+        let Finish::Refused(stands) = finish else { return finish };
+        tokio::select! {
+            () = sleep(stands) => {}
+            _ = stages.changed() => {} // Another track may be there.
+            () = stream.stop.cancelled() => {}
+            () = stream.replaced.cancelled() => {}
+        }
+    }
+}
+
+/// Does what [`drive`] does until it is refused. From the look at its tracks on, `stages` notes what changes in the feed.
+async fn attempt(
     stream: &Stream,
     (cache, windows): (&Cache, &Arc<Budget>),
     (on_demand, idle): (bool, Duration),
     (converts_long_groups, start): (bool, Start),
+    stages: &mut watch::Receiver<FeedStage>,
 ) -> Finish {
     stream.try_again();
     tokio::select! {
@@ -107,7 +129,6 @@ pub(crate) async fn drive(
     let accepts = Accepts { codecs: CODECS.into(), reordering: true, any_format: false, entry };
     if stream.feed.converts(TrackKey::VIDEO, &accepts) {
         // Nobody has asked for what would cost a decoder and an encoder.
-        let mut stages = stream.feed.stages();
         tokio::select! {
             () = stream.asked() => {}
             _ = stages.wait_for(|stage| *stage == FeedStage::Ended) => return Finish::Ended,
@@ -115,6 +136,7 @@ pub(crate) async fn drive(
             () = stream.replaced.cancelled() => return Finish::Ended,
         }
     }
+    stages.mark_unchanged();
     // What a codec costs is not opened for a stream that may keep nothing.
     let held = stream.holding.lock().begin(windows);
     if let Err(spent) = held {
@@ -160,23 +182,16 @@ pub(crate) async fn drive(
 /// Opens the tracks of the feed. Publishes the reason if there is nothing to package.
 async fn open(stream: &Stream, accepts: &Accepts, start: Start) -> Result<Playback, Finish> {
     let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start };
-    let mut playback = match Playback::open(stream.feed.clone(), wants).await {
-        Ok(playback) => playback,
-        Err(unavailable) => {
-            let finish = unavailable.stands().map_or(Finish::Failed, Finish::Refused);
-            stream.fail(match unavailable {
-                Unavailable::NoTrack(_) => EdgeError::Unavailable("there are no tracks in this room".to_owned()),
-                refused => refused.into(),
-            });
-            return Err(finish);
-        }
+    let refuse = |unavailable: Unavailable| {
+        let finish = unavailable.stands().map_or(Finish::Failed, Finish::Refused);
+        stream.fail(unavailable.into());
+        finish
     };
+    let mut playback = Playback::open(stream.feed.clone(), wants).await.map_err(refuse)?;
     for key in stream.feed.keys() {
         if let Some(reason) = playback.take_refused(key) {
-            // Audio alone would look like a broken stream.
-            if let (TrackKey::VIDEO, Unavailable::Overloaded(spent)) = (key, &reason) {
-                stream.fail((*spent).into());
-                return Err(Finish::Refused(OVERLOADED_FOR));
+            if key == TrackKey::VIDEO && reason.keeps_out() {
+                return Err(refuse(reason));
             }
             tracing::warn!(stream = stream.id, track = %key, %reason, "a track is left out of LL-HLS");
         }
@@ -241,8 +256,7 @@ impl Driver<'_> {
                 if let (TrackKey::VIDEO, Some((_, again))) = (key, &mut self.converted) {
                     *again = reason.stands().map(|stands| tokio::time::Instant::now() + stands);
                 }
-                let is_over = matches!(reason, Unavailable::Overloaded(_)) && self.playback.track(key).is_none();
-                if is_over && key == TrackKey::VIDEO {
+                if key == TrackKey::VIDEO && reason.keeps_out() && self.playback.track(key).is_none() {
                     tracing::warn!(stream = self.stream.id, %reason, "a stream ends: its video cannot go on");
                     return Some(Finish::Unconverted); // The requests for the next one are refused, as at the opening.
                 }
@@ -268,7 +282,7 @@ impl Driver<'_> {
             }
             Err(error) => {
                 tracing::warn!(stream = self.stream.id, track = %key, %error, "packaging stopped");
-                self.stream.fail(EdgeError::Unavailable(error.to_string()));
+                self.stream.fail(EdgeError::NotPackaged(error.to_string()));
                 return Some(Finish::Failed);
             }
         }
@@ -326,8 +340,9 @@ impl Driver<'_> {
         if !progress.is_empty() {
             // This is the time from the frame that completed the part to the part in every viewer's reach.
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
-            self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter).err();
         }
+        // A part that is open may be large before it is published.
+        self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter).err();
         for key in progress {
             if !self.progress.contains(&key) {
                 self.progress.push(key);

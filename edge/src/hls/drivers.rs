@@ -56,6 +56,7 @@ impl Drivers {
         if self.died.entry(room.clone()).or_default().may_begin_again(Instant::now()) {
             return Some((room, stream));
         }
+        stream.die();
         let over = stream.clone();
         self.spawn(room, stream, async move { over.feed_end().await });
         None

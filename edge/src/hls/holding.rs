@@ -11,6 +11,9 @@ use onmic_packager::Segmenter;
 /// What a stream holds at least: 3 s at 2.5 Mbit/s.
 const LEAST: u64 = 1 << 20;
 
+/// It holds whole steps, so that it need not ask the budget for each frame.
+const STEP: u64 = 64 << 10;
+
 /// The part of one stream. It is free again when the stream is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Holding(Option<Held>);
@@ -31,7 +34,7 @@ impl Holding {
     pub(crate) fn follow(&mut self, segmenter: &mut Segmenter) -> Result<(), Spent> {
         let Some(held) = &mut self.0 else { return Ok(()) };
         loop {
-            let bytes = segmenter.bytes().max(LEAST);
+            let bytes = segmenter.bytes().max(LEAST).next_multiple_of(STEP);
             // What a scene with little motion gave back would soon be wanted again.
             if bytes <= held.amount() && bytes >= held.amount() / 4 * 3 {
                 return Ok(());
@@ -81,8 +84,12 @@ mod tests {
 
         /// Takes video of 1 MB in each of these seconds. Returns the second in which the stream outgrew the budget.
         fn push(&mut self, seconds: Range<i64>) -> Option<i64> {
+            self.push_frames(seconds.start * 10..seconds.end * 10)
+        }
+
+        fn push_frames(&mut self, mut numbers: Range<i64>) -> Option<i64> {
             let clock = NodeClock::new(self.began, SystemTime::UNIX_EPOCH);
-            (seconds.start * 10..seconds.end * 10).find_map(|number| {
+            numbers.find_map(|number| {
                 let pts = Ticks(number * 9000);
                 let frame = Frame {
                     dts: pts,
@@ -100,6 +107,16 @@ mod tests {
 
         fn held(&self) -> u64 {
             self.holding.0.as_ref().map_or(0, Held::amount)
+        }
+    }
+
+    #[test]
+    fn frames_count_when_they_come_and_not_when_their_part_is_complete() {
+        let mut stream = Stream::begin(&Budget::new(60_000_000)).unwrap();
+        for number in 0..30 {
+            assert_eq!(stream.push_frames(number..number + 1), None);
+            let bytes = stream.segmenter.bytes();
+            assert!(bytes >= (number.unsigned_abs() + 1) * 100_000 && bytes <= stream.held(), "{bytes}");
         }
     }
 

@@ -43,7 +43,7 @@ use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{EdgeError, admit};
@@ -76,7 +76,8 @@ pub struct HlsConfig {
     pub cache_bytes: u64,
     /// The most bytes of segments in playlists, for the whole node.
     pub window_bytes: u64,
-    /// The longest wait of the first request for a room for its first part.
+    /// The longest wait of a request for the playlist of a room. It is a little longer than a stream waits for its tracks, so that the
+    /// first request gets an answer.
     pub start: Duration,
     /// The most requests that wait for a part at once, of all and of one network.
     pub waiting: (usize, usize),
@@ -91,7 +92,7 @@ impl Default for HlsConfig {
             converts_long_groups: true,
             cache_bytes: 256 << 20,
             window_bytes: 4 << 30,
-            start: Duration::from_secs(10),
+            start: Duration::from_secs(12),
             waiting: (40_000, 4_000),
         }
     }
@@ -159,22 +160,25 @@ impl Hls {
     /// Packages the programs of the hub until the shutdown, and ends when all its tasks have ended.
     pub async fn run(&self) {
         let shared = &self.shared;
-        let mut generations = shared.hub.generations();
+        let mut changed = shared.hub.changed_rooms();
         let mut changes = shared.changes.subscribe();
         let mut drivers = Drivers::default();
         loop {
-            generations.mark_unchanged();
-            changes.mark_unchanged();
-            shared.begin_streams(&mut drivers);
             let oldest_past = shared.streams.lock().forget_past(Instant::now(), shared.keep());
             tokio::select! {
                 biased; // Drivers end because of the shutdown, and must not be begun again.
                 () = shared.shutdown.cancelled() => break,
-                changed = generations.changed() => if changed.is_err() { break },
-                _ = changes.changed() => {}
+                rooms = changed.next() => for room in rooms {
+                    shared.look_at(&room, &mut drivers);
+                },
+                _ = changes.changed() => {
+                    let wanted: Vec<_> = shared.streams.lock().wanted.iter().cloned().collect();
+                    wanted.iter().for_each(|room| shared.look_at(room, &mut drivers));
+                }
                 () = sleep_until_past(oldest_past, shared.keep()) => {}
                 Some(outcome) = drivers.next() => if let Some((room, stream)) = drivers.ended(outcome) {
-                    shared.retire(room, stream);
+                    shared.retire(room.clone(), stream);
+                    shared.look_at(&room, &mut drivers);
                 },
             }
         }
@@ -184,52 +188,41 @@ impl Hls {
 }
 
 impl Shared {
-    /// Starts a driver for each program that should have one, and stops those whose room has another program now.
-    fn begin_streams(self: &Arc<Self>, drivers: &mut Drivers) {
+    /// Starts a driver for the program of a room that should have one, and stops that of the program before. One room changes at a
+    /// time, so nothing here looks at all of them.
+    fn look_at(self: &Arc<Self>, room: &RoomName, drivers: &mut Drivers) {
         let now = Instant::now();
-        let names = self.hub.rooms();
-        let is_live = |room: &RoomName| names.binary_search(room).is_ok();
-        self.streams.lock().wanted.retain(is_live);
-        for room in names {
-            let Some(feed) = self.hub.program(&room).filter(|feed| feed.stage() < FeedStage::Ended) else { continue };
-            let mut streams = self.streams.lock();
-            if let Some(stream) = streams.current.get(&room) {
-                if !Arc::ptr_eq(&stream.feed, &feed) {
-                    stream.replaced.cancel(); // Its driver ends, and this is called again.
-                }
-                continue;
-            }
-            let wanted = streams.wanted.remove(&room);
-            if self.config.on_demand && !wanted {
-                continue;
-            }
-            let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(&room, now));
-            streams.current.insert(room.clone(), stream.clone());
-            drop(streams);
-            self.changes.send_modify(|changes| *changes += 1);
-            let shared = self.clone();
-            let driven = stream.clone();
-            drivers.spawn(room.clone(), stream, async move {
-                let demand = (shared.config.on_demand, shared.config.idle);
-                let converts = shared.config.converts_long_groups;
-                let finish = loop {
-                    let kept = (&shared.cache, &shared.windows);
-                    let finish = driver::drive(&driven, kept, demand, (converts, start)).await;
-                    let driver::Finish::Refused(stands) = finish else { break finish };
-                    let mut stages = driven.feed.stages();
-                    tokio::select! {
-                        () = tokio::time::sleep(stands) => {}
-                        _ = stages.changed() => {} // Another track may be there.
-                        () = driven.stop.cancelled() => {}
-                        () = driven.replaced.cancelled() => {}
-                    }
-                };
-                tracing::info!(%room, stream = driven.id, reason = ?finish, "packaging ended");
-                if finish == driver::Finish::Failed {
-                    driven.feed_end().await;
-                }
-            });
+        let program = self.hub.program(room);
+        let mut streams = self.streams.lock();
+        if program.is_none() {
+            streams.wanted.remove(room);
         }
+        let Some(feed) = program.filter(|feed| feed.stage() < FeedStage::Ended) else { return };
+        if let Some(stream) = streams.current.get(room) {
+            if !Arc::ptr_eq(&stream.feed, &feed) {
+                stream.replaced.cancel(); // Its driver ends, and this is called again.
+            }
+            return;
+        }
+        let wanted = streams.wanted.remove(room);
+        if self.config.on_demand && !wanted {
+            return;
+        }
+        let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(room, now));
+        streams.current.insert(room.clone(), stream.clone());
+        drop(streams);
+        self.changes.send_modify(|changes| *changes += 1);
+        let (shared, driven, name) = (self.clone(), stream.clone(), room.clone());
+        drivers.spawn(room.clone(), stream, async move {
+            let demand = (shared.config.on_demand, shared.config.idle);
+            let converts = shared.config.converts_long_groups;
+            let kept = (&shared.cache, &shared.windows);
+            let finish = driver::drive(&driven, kept, demand, (converts, start)).await;
+            tracing::info!(room = %name, stream = driven.id, reason = ?finish, "packaging ended");
+            if finish == driver::Finish::Failed {
+                driven.feed_end().await;
+            }
+        });
     }
 
     fn new_stream(&self, feed: Arc<Feed>, now: Instant) -> Stream {
@@ -244,6 +237,7 @@ impl Shared {
         if streams.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
             streams.current.remove(&room);
         }
+        stream.over.cancel(); // Requests that wait for it look for the next one.
         if streams.past.len() == PAST_MAX {
             streams.past.pop_front();
         }
@@ -255,18 +249,22 @@ impl Shared {
         keep(self.config.settings)
     }
 
-    /// Returns the current stream of a room. Waits for it to begin if the room has a program.
-    async fn current(&self, room: &RoomName) -> Result<Arc<Stream>, EdgeError> {
+    /// Returns the current stream of a room. Waits for it to begin until `deadline` if the room has a program.
+    async fn current(&self, room: &RoomName, deadline: tokio::time::Instant) -> Result<Arc<Stream>, EdgeError> {
         let begun = async {
             let mut changes = self.changes.subscribe();
             loop {
                 changes.mark_unchanged();
+                let program = self.hub.program(room);
                 {
                     let mut streams = self.streams.lock();
-                    if let Some(stream) = streams.current.get(room) {
+                    // A stream of a program that is over ends in a moment, and that of the next one begins.
+                    let is_of_past =
+                        |stream: &Arc<Stream>| program.as_ref().is_some_and(|now| !Arc::ptr_eq(&stream.feed, now));
+                    if let Some(stream) = streams.current.get(room).filter(|stream| !is_of_past(stream)) {
                         return Ok(stream.clone());
                     }
-                    if self.hub.program(room).is_none() {
+                    if program.is_none() {
                         return Err(EdgeError::NoSuchRoom);
                     }
                     if streams.wanted.insert(room.clone()) {
@@ -281,7 +279,7 @@ impl Shared {
             }
         };
         tokio::select! {
-            begun = timeout(self.config.start, begun) => begun.map_err(|_| EdgeError::TimedOut)?,
+            begun = timeout_at(deadline, begun) => begun.map_err(|_| EdgeError::TimedOut)?,
             () = self.shutdown.cancelled() => Err(EdgeError::Stopping),
         }
     }
@@ -330,20 +328,24 @@ async fn answer_index(
 ) -> Result<Response, EdgeError> {
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
     admit(&*shared.gate, Action::Play(&room), sender)?;
-    let stream = shared.current(&room).await?;
-    note(&stream, address, headers);
-    let mut index = stream.index();
     let deadline = tokio::time::Instant::now() + shared.config.start;
-    let ready = tokio::select! {
-        ready = timeout_at(deadline, index.wait_for(|index| !matches!(index, Index::Waiting))) => {
-            ready.map_err(|_| EdgeError::late(Some(&*stream.feed)))?.map_err(|_| EdgeError::Stopping)?.clone()
-        }
-        () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
-    };
-    match ready {
-        Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
-        Index::Unavailable(why) => Err(why),
-        Index::Waiting => Err(EdgeError::TimedOut),
+    loop {
+        let stream = shared.current(&room, deadline).await?;
+        note(&stream, address, headers);
+        let mut index = stream.index();
+        let ready = tokio::select! {
+            biased; // A stream that is over may have an index all the same.
+            ready = timeout_at(deadline, index.wait_for(|index| !matches!(index, Index::Waiting))) => {
+                ready.map_err(|_| EdgeError::late(Some(&*stream.feed)))?.map_err(|_| EdgeError::Stopping)?.clone()
+            }
+            () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
+            () = stream.over.cancelled() => continue, // It has ended before it had a part. The next one may have some.
+        };
+        return match ready {
+            Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
+            Index::Unavailable(why) => Err(why),
+            Index::Waiting => Err(EdgeError::TimedOut),
+        };
     }
 }
 
@@ -454,7 +456,7 @@ fn answer_media(view: &View, key: TrackKey, body: Chain, headers: &HeaderMap) ->
 }
 
 /// Waits until `judge` reaches a verdict on the published state. It ends by the driver's clock, not by a timer of its
-/// own: at the second time in a row that the stream stalled.
+/// own: at the second time in a row that the stream stalled, or when the driver has ended.
 async fn wait(
     stream: &Stream,
     key: TrackKey,
@@ -474,9 +476,11 @@ async fn wait(
         view.stalls >= stalls + 2 || judge(view).is_some()
     });
     let view = tokio::select! {
+        biased; // The last state of a stream that is over counts.
         // The sender is gone, because the rendition is not made any more.
         view = view => view.map_err(|_| EdgeError::NoSuchFile)?.clone(),
         () = stream.stop.cancelled() => return Err(EdgeError::Stopping),
+        () = stream.over.cancelled() => return Err(EdgeError::NoSuchFile), // Its packager has died.
     };
     judge(&view).unwrap_or(Err(EdgeError::TimedOut)).map(|()| view)
 }
@@ -620,7 +624,10 @@ mod tests {
         for room in ["gone", "live"] {
             hls.shared.streams.lock().wanted.insert(room.parse().unwrap());
         }
-        hls.shared.begin_streams(&mut Drivers::default());
+        let mut drivers = Drivers::default();
+        for room in ["gone", "live"] {
+            hls.shared.look_at(&room.parse().unwrap(), &mut drivers);
+        }
         let streams = hls.shared.streams.lock();
         assert!(streams.wanted.is_empty());
         assert_eq!(streams.current.keys().map(RoomName::as_str).collect::<Vec<_>>(), ["live"]);

@@ -32,6 +32,8 @@ pub(crate) struct Stream {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the room has another program. The stream is brought to its end.
     pub(crate) replaced: CancellationToken,
+    /// Cancelled when nobody writes the stream any more. What has not come until then does not come.
+    pub(crate) over: CancellationToken,
     /// The target duration in seconds, which the first segment may lower.
     target_secs: AtomicU64,
     /// The published state by track. The main tracks are there from the start, so that requests can wait on them.
@@ -69,6 +71,7 @@ impl Stream {
             audience: Audience::default(),
             stop,
             replaced: CancellationToken::new(),
+            over: CancellationToken::new(),
             target_secs: AtomicU64::new(settings.target_secs()),
             views: RwLock::new(
                 [TrackKey::VIDEO, TrackKey::AUDIO].map(|key| (key, unpublished())).into_iter().collect(),
@@ -208,6 +211,14 @@ impl Stream {
     /// Publishes the reason why there is nothing to play.
     pub(crate) fn fail(&self, why: EdgeError) {
         self.index.send_replace(Index::Unavailable(why));
+    }
+
+    /// Ends a stream whose packager has died for as long as its program lasts.
+    pub(crate) fn die(&self) {
+        self.fail(EdgeError::NotPackaged(
+            "the packager of this room has failed; it begins with the next program".to_owned(),
+        ));
+        self.over.cancel();
     }
 
     /// Notes that no part of this rendition came for half the patience of a request.

@@ -9,6 +9,11 @@
 //!
 //! An answer that has nothing to send does not stand still, however long that takes.
 //!
+//! By HTTP/2 hyper hands a piece over as soon as the peer takes one byte of it, and then asks for the next one. It forgets an answer
+//! whose last piece it has handed over, and that piece, with the whole that it was cut from, would stay for as long as the peer liked. So
+//! the last byte of an answer is a piece of its own. Nobody knows which piece of a stream is its last, so each one of more than
+//! [`UNWATCHED_BYTES`] has its last byte apart.
+//!
 //! An answer may be held by a permit ([`held_by`]). When that ends, the answer is over: the peer sees its end if it takes what there is at
 //! once ([`GOODBYE`]), and else the carrier is dropped.
 
@@ -22,18 +27,22 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper_util::rt::TokioExecutor;
-use onmic_media::{DropReason, Permit};
+use onmic_media::{Asked, Closed, DropReason, Permit};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{GOODBYE, Open};
 
 /// How long an answer may stand still and keep its place.
-const STALLED: Duration = Duration::from_secs(1);
+pub(super) const STALLED: Duration = Duration::from_secs(1);
 
 /// The largest piece of an answer by HTTP/2. It is a frame of the default size (RFC 9113 4.2). The peer has to take each piece within
 /// the write timeout, so a slow one needs pieces that are small.
 const PIECE_BYTES: usize = 16 << 10;
+
+/// The most bytes at the end of a stream by HTTP/2 that the peer may leave for as long as it likes. They are as many as a stream costs
+/// anyway.
+const UNWATCHED_BYTES: usize = 1 << 10;
 
 /// Lets `permit` hold an answer, which ends with it whatever its body does and whether the peer takes it or not.
 pub fn held_by(permit: Permit, mut answer: Response) -> Response {
@@ -41,9 +50,18 @@ pub fn held_by(permit: Permit, mut answer: Response) -> Response {
     answer
 }
 
-/// Returns the permit that holds an answer.
-pub(super) fn permit_of(answer: &mut Response) -> Option<Arc<Permit>> {
-    answer.extensions_mut().remove()
+/// What holds an answer, and by which protocol it was asked for.
+pub(super) struct Terms {
+    permit: Option<Arc<Permit>>,
+    asked: Asked,
+}
+
+impl Terms {
+    /// Takes the terms that the route and the door have left in an answer.
+    pub(super) fn take(answer: &mut Response) -> Self {
+        let extensions = answer.extensions_mut();
+        Self { permit: extensions.remove(), asked: extensions.remove().unwrap_or(Asked::Http) }
+    }
 }
 
 tokio::task_local! {
@@ -58,11 +76,22 @@ pub(super) struct Carrier(Mutex<Option<Course>>);
 /// An answer on its way.
 struct Course {
     open: Arc<Open>,
-    permit: Option<Arc<Permit>>,
+    terms: Terms,
     /// When the permit was seen to have ended.
     ended: Option<Instant>,
+    /// Why its carrier was dropped.
+    cut: Option<Cut>,
     /// The moment since which a piece waits to be taken. `None` while there is nothing to send.
     waits_since: Option<Instant>,
+}
+
+impl Course {
+    /// Returns why the server ends the answer before it is sent, if it does.
+    fn closed(&self) -> Option<Closed> {
+        let ended = self.terms.permit.as_ref().and_then(|permit| permit.ended()).map(Closed::from);
+        let is_cut = || self.cut.is_some() || self.open.conversation.is_cut();
+        ended.or_else(|| is_cut().then_some(Closed::Slow))
+    }
 }
 
 /// Why an answer ends before it is sent.
@@ -96,18 +125,20 @@ impl Carrier {
     fn look(&self, now: Instant, patience: Option<Duration>, context: &mut Context<'_>) -> Look {
         let mut course = self.0.lock();
         let Some(course) = course.as_mut() else { return Look::InItsNextTurn };
-        if course.permit.as_ref().is_some_and(|permit| permit.poll_ended(context).is_ready()) {
+        if course.terms.permit.as_ref().is_some_and(|permit| permit.poll_ended(context).is_ready()) {
             course.ended.get_or_insert(now);
         }
         let over = course.ended.map(|ended| ended + GOODBYE);
         let late = course.waits_since.zip(patience).map(|(since, patience)| since + patience);
         let stalled = course.waits_since.map(|since| since + STALLED);
         let is_past = |moment: Option<Instant>| moment.is_some_and(|moment| moment <= now);
-        if is_past(over) {
-            return Look::Cut(Cut::PermitEnded);
-        }
-        if is_past(late) {
-            return Look::Cut(Cut::NotRead);
+        course.cut = match (is_past(over), is_past(late)) {
+            (true, _) => Some(Cut::PermitEnded),
+            (false, true) => Some(Cut::NotRead),
+            (false, false) => None,
+        };
+        if let Some(cut) = course.cut {
+            return Look::Cut(cut);
         }
         if is_past(stalled) {
             course.open.count(false);
@@ -119,7 +150,7 @@ impl Carrier {
     /// Returns whether the permit of the answer has ended.
     fn is_over(&self) -> bool {
         let course = self.0.lock();
-        course.as_ref().and_then(|course| course.permit.as_ref()).is_some_and(|permit| permit.ended().is_some())
+        course.as_ref().and_then(|course| course.terms.permit.as_ref()).is_some_and(|permit| permit.ended().is_some())
     }
 
     /// Notes that the piece before has been taken, and whether another one waits.
@@ -194,18 +225,16 @@ pub(super) struct Answer {
     /// What is left of a piece that was cut.
     rest: Bytes,
     piece_bytes: usize,
-    /// Whether the last byte of a body is a piece of its own. By HTTP/2 hyper hands over the last piece as soon as the peer takes one
-    /// byte, and forgets the answer. The piece, and the whole that it was cut from, stayed for as long as the peer liked. So may the last
-    /// piece of a stream, whose end nobody knows before it comes.
+    /// Whether the last byte is a piece of its own.
     ends_apart: bool,
     carrier: Arc<Carrier>,
 }
 
 impl Answer {
     /// Begins to send `body` in the task of its carrier, as the answer to the request that is `open`.
-    pub(super) fn new(body: Body, open: Arc<Open>, permit: Option<Arc<Permit>>, is_http_2: bool) -> Self {
+    pub(super) fn new(body: Body, open: Arc<Open>, terms: Terms, is_http_2: bool) -> Self {
         let carrier = CARRIER.try_with(Arc::clone).unwrap_or_default();
-        *carrier.0.lock() = Some(Course { open, permit, ended: None, waits_since: None });
+        *carrier.0.lock() = Some(Course { open, terms, ended: None, cut: None, waits_since: None });
         let piece_bytes = if is_http_2 { PIECE_BYTES } else { usize::MAX };
         Self { body, rest: Bytes::new(), piece_bytes, ends_apart: is_http_2, carrier }
     }
@@ -222,13 +251,30 @@ impl Answer {
             }
         }
         let mut length = self.rest.len().min(self.piece_bytes);
-        if self.ends_apart && length == self.rest.len() && length > 1 && self.body.is_end_stream() {
+        if self.ends_apart && length == self.rest.len() && length > self.last_bytes() {
             length -= 1;
             let last = Bytes::copy_from_slice(&self.rest[length..]);
             let piece = std::mem::replace(&mut self.rest, last).split_to(length);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    /// Returns how many bytes the last piece may have, if the one that was taken last is that.
+    fn last_bytes(&self) -> usize {
+        match self.body.size_hint().exact() {
+            Some(0) => 1,
+            Some(_) => usize::MAX, // It is not the last.
+            None if self.body.is_end_stream() => 1,
+            None => UNWATCHED_BYTES,
+        }
+    }
+
+    /// Returns the last piece of an answer that is over: one byte of what was begun, for which the peer has to take all before it.
+    fn poll_last(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let rest = std::mem::take(&mut self.rest);
+        let last = rest.get(..1).filter(|_| self.ends_apart).map(Bytes::copy_from_slice);
+        Poll::Ready(last.map(|last| Ok(Frame::data(last))))
     }
 }
 
@@ -240,11 +286,8 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.carrier.is_over() {
-            return Poll::Ready(None);
-        }
         // hyper asks for a piece when it has sent the one before.
-        let piece = self.poll_piece(context);
+        let piece = if self.carrier.is_over() { self.poll_last() } else { self.poll_piece(context) };
         self.carrier.note(matches!(piece, Poll::Ready(Some(Ok(_)))));
         piece
     }
@@ -266,6 +309,9 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        *self.carrier.0.lock() = None;
+        let course = self.carrier.0.lock().take();
+        if let Some((course, closed)) = course.as_ref().and_then(|course| Some((course, course.closed()?))) {
+            closed.count(course.terms.asked);
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Running {
             let permits = permits.clone();
             move || permits.open(unread::grant())
         };
-        let (held, arrived, open_too) = (told.clone(), told.clone(), open.clone());
+        let (held, arrived, open_too, open_again) = (told.clone(), told.clone(), open.clone(), open.clone());
         let all = Router::new()
             .route("/", get(|| async { "a place" }))
             .route("/stay", get(stay))
@@ -57,7 +57,9 @@ impl Running {
             .route("/some", get(unread::some))
             .route("/endless", get(async move || unread::endless(told)))
             .route("/held", get(async move || held_by(open(), Response::new(unread::endless(held)))))
-            .route("/held/stay", get(async move || held_by(open_too(), Response::new(stay().await))));
+            .route("/held/stay", get(async move || held_by(open_too(), Response::new(stay().await))))
+            .route("/held/piece", get(async move || held_by(open_again(), Response::new(unread::piece()))))
+            .route("/large", get(async || Bytes::from(vec![0; 64 << 20])));
         let routes = Routes { all, when_full: Router::new().route("/", get(|| async { "the lane" })) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -115,6 +117,8 @@ async fn a_connection_that_brings_no_request_is_closed_and_counted_whatever_it_h
         hear(&mut silent, "never said").await;
     }
     let line = format!("onmic_drops_total{{reason=\"http_header_timeout\"}} {}\n", said.len());
+    assert!(counted.render().contains(&line), "{}", counted.render());
+    let line = format!("onmic_closed_total{{protocol=\"http\",reason=\"setup_timeout\"}} {}\n", said.len());
     assert!(counted.render().contains(&line), "{}", counted.render());
 }
 

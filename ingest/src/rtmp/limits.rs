@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use onmic_listen::WRITE_TIMEOUT;
+
 use super::chunk::ChunkLimits;
 
 /// Holds the limits and times of the RTMP server. The binary fills them from its configuration.
@@ -44,7 +46,7 @@ impl Default for RtmpLimits {
             setup_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(10),
+            write_timeout: WRITE_TIMEOUT,
             feed_timeout: Duration::from_secs(10),
             message_bytes: 8 << 20,
             partial_bytes: 12 << 20,

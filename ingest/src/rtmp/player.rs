@@ -28,13 +28,13 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. A feed whose video cannot
-    /// be converted is refused; audio that cannot be is left out.
+    /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. Video that it cannot have may keep it out
+    /// ([`Unavailable::keeps_out`]); audio is left out.
     pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
         let codecs = capabilities.codecs.clone().into();
         let accepts = Accepts { codecs, reordering: true, any_format: true, entry: Entry::Now };
         let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
-        if let Some(refused) = playback.take_refused(TrackKey::VIDEO) {
+        if let Some(refused) = playback.take_refused(TrackKey::VIDEO).filter(Unavailable::keeps_out) {
             return Err(refused);
         }
         Ok(Self { playback, configured: Keyed::new(), origin_micros: None })

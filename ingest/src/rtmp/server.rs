@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies};
-use onmic_media::{DropReason, Gate, Hub, Shares, with_causes};
+use onmic_media::{Asked, DropReason, Gate, Hub, Shares, with_causes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
@@ -122,8 +122,9 @@ async fn converse(
             Err(_) => return failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
         }
         if let Err(full) = pass.count_for(peer.ip()) {
-            let sentence = format!("{} has the most connections", peer.ip());
-            return failed(reason(full), &Error::Refused(sentence), peer);
+            let reason = reason(full); // It has no place, and is a drop alone.
+            reason.count(1);
+            return tracing::debug!(%peer, reason = reason.name(), "RTMP connection closed before its handshake");
         }
     }
     let Some(acceptor) = tls else {
@@ -142,5 +143,6 @@ async fn converse(
 
 fn failed(reason: DropReason, error: &Error, peer: SocketAddr) {
     reason.count(1);
+    error.closed().inspect(|closed| closed.count(Asked::Rtmp));
     tracing::debug!(%peer, error = with_causes(error), "RTMP connection closed before its handshake");
 }

@@ -183,7 +183,11 @@ type Awaited = Pin<Box<dyn Future<Output = Option<(TrackId, Result<Demand, Unava
 struct Changes(Pin<Box<dyn Future<Output = watch::Receiver<FeedStage>> + Send>>);
 
 enum State {
-    Awaited(Awaited),
+    /// The next original is awaited, which is another one than `known`, and what the player gets from it.
+    Awaited {
+        next: Awaited,
+        known: Option<TrackId>,
+    },
     Read(Box<Reading>),
     Over,
 }
@@ -248,11 +252,23 @@ impl Playback {
         let patience = match key.kind {
             MediaKind::Video => STILL_MICROS,
             MediaKind::Audio => MUTED_MICROS,
-            MediaKind::Data => return self.track(key).is_some(),
+            MediaKind::Data => return self.is_there(key),
         };
         let newest = || self.feed.original(key).and_then(|original| newest_micros(&original));
-        self.track(key).is_some()
-            && newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < patience)
+        self.is_there(key) && newest().is_none_or(|newest| self.newest_micros().saturating_sub(newest) < patience)
+    }
+
+    /// Returns whether a track of this key is read, or is about to be: the publisher has gone over to another one, and the codec of a
+    /// conversion is being opened.
+    fn is_there(&self, key: TrackKey) -> bool {
+        let Some(line) = self.lines.iter().find(|line| line.key == key) else { return false };
+        match &line.state {
+            State::Read(_) => true,
+            State::Awaited { known, .. } => {
+                self.feed.original(key).is_some_and(|original| Some(original.id()) != *known)
+            }
+            State::Over => false,
+        }
     }
 
     /// Pauses, or goes on at the newest group.
@@ -338,7 +354,7 @@ impl Playback {
         let key = line.key;
         match &mut line.state {
             State::Over => None,
-            State::Awaited(next) => match next.as_mut().poll(cx) {
+            State::Awaited { next, .. } => match next.as_mut().poll(cx) {
                 Poll::Pending => None,
                 Poll::Ready(None) => {
                     line.state = State::Over;
@@ -420,7 +436,8 @@ impl Playback {
     fn await_track(&self, key: TrackKey, known: Option<Known>) -> State {
         let accepts = &self.wants.accepts;
         let accepts = Accepts { entry: accepts.entry.once_begun(), ..accepts.clone() };
-        State::Awaited(Box::pin(self.feed.clone().next_demand(key, accepts, known)))
+        let next = Box::pin(self.feed.clone().next_demand(key, accepts, known));
+        State::Awaited { next, known: known.map(|known| known.track()) }
     }
 
     /// Returns the keys that the player wants and the feed has, the main ones whether it has them or not.
@@ -486,14 +503,14 @@ impl Line {
     fn reading(&self) -> Option<&Reading> {
         match &self.state {
             State::Read(reading) => Some(reading),
-            State::Awaited(_) | State::Over => None,
+            State::Awaited { .. } | State::Over => None,
         }
     }
 
     fn reading_mut(&mut self) -> Option<&mut Reading> {
         match &mut self.state {
             State::Read(reading) => Some(reading),
-            State::Awaited(_) | State::Over => None,
+            State::Awaited { .. } | State::Over => None,
         }
     }
 }
@@ -518,7 +535,7 @@ impl std::fmt::Debug for Changes {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Awaited(_) => f.write_str("Awaited"),
+            Self::Awaited { .. } => f.write_str("Awaited"),
             Self::Read(reading) => reading.fmt(f),
             Self::Over => f.write_str("Over"),
         }

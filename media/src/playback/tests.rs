@@ -191,6 +191,24 @@ async fn a_conversion_that_is_refused_or_fails_begins_when_it_can_again() {
     assert_eq!(since.elapsed().as_secs(), 60, "what fails at once does not begin again at once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_track_flows_while_the_codec_for_its_next_form_is_opened_and_not_while_that_is_refused() {
+    for has_room in [true, false] {
+        let budgeted = Arc::new(Budgeted::default());
+        budgeted.has_room.store(has_room, Ordering::Relaxed);
+        let mut fixture = Fixture::with(Some(budgeted));
+        fixture.push_video(1);
+        let mut playback = fixture.open(Start::Present).await;
+        assert_eq!(text(&mut playback), "v0");
+        fixture.feed.set_original(Arc::new(Track::new(aac_without_a_standard_layout())));
+        assert!(matches!(playback.next().await, Next::Gone(TrackKey::AUDIO)));
+        assert!(playback.flows(TrackKey::AUDIO) && playback.track(TrackKey::AUDIO).is_none());
+        let next = playback.next().await;
+        assert_eq!(matches!(next, Next::Begun(TrackKey::AUDIO, _)), has_room, "{next:?}");
+        assert_eq!(playback.flows(TrackKey::AUDIO), has_room);
+    }
+}
+
 #[tokio::test]
 async fn a_packager_that_begins_behind_a_fault_reads_nothing_that_was_there() {
     let mut fixture = Fixture::new();

@@ -4,7 +4,7 @@
 //! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
 //! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
 //! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]). A conversion that panics ends its
-//! track, and [`died`] says when the next viewer gets one again.
+//! track, and [`died`] says when the next viewer gets one again. One that panics while it opens is begun again for the same viewer.
 //!
 //! A conversion of video holds its price of the node's budget, or does not begin. One whose video grows beyond the budget ends. Its
 //! thread has a lower priority than those of media, and opens the codecs itself, so that their threads have it too.
@@ -16,10 +16,12 @@
 
 mod audio;
 mod died;
+mod failed;
 mod pace;
 mod placement;
 mod priced;
 mod rate;
+mod refused;
 mod rung;
 mod tapped;
 mod video;
@@ -31,7 +33,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
-use onmic_media::life::{AGAIN, Begins, guarded};
+use onmic_media::life::{Begins, guarded};
 use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
 use parking_lot::Mutex;
 
@@ -39,7 +41,9 @@ pub use self::rung::VideoPolicy;
 
 use self::audio::AudioLine;
 use self::died::Died;
+use self::failed::Failed;
 use self::priced::Priced;
+use self::refused::Refused;
 use self::tapped::TappedLine;
 use self::video::VideoLine;
 use crate::codec::encode::{AudioSettings, Backend};
@@ -105,6 +109,8 @@ pub struct Transcoder {
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     died: Arc<Died>,
+    failed: Failed,
+    refused: Refused,
 }
 
 impl Transcoder {
@@ -117,7 +123,8 @@ impl Transcoder {
     /// Makes a transcoder whose conversions of video stay within a budget of pixels per second.
     pub fn within(config: Config, budget: Arc<Budget>) -> Arc<Self> {
         let (stop, threads, died) = (Arc::default(), Mutex::default(), Arc::default());
-        Arc::new(Self { config, budget, stop, threads, died })
+        let (failed, refused) = (Failed::default(), Refused::default());
+        Arc::new(Self { config, budget, stop, threads, died, failed, refused })
     }
 
     /// Returns how many tracks are being derived.
@@ -136,15 +143,16 @@ impl Transcoder {
         }
     }
 
-    /// Starts the thread that opens the codecs and derives. Returns its track once they are open.
+    /// Starts the thread that opens the codecs and derives. Returns its track once they are open, or `None` if the thread has panicked
+    /// before, which is noted.
     fn start(
         &self,
         recipe: Recipe,
         input: &Arc<Track>,
         lease: Lease,
         begins: Begins,
-    ) -> Result<Arc<Track>, NotDerived> {
-        let price = self.priced(input)?;
+    ) -> Result<Option<Arc<Track>>, NotDerived> {
+        let price = self.priced(recipe, input)?;
         let started = Instant::now();
         let opening = Opening {
             config: self.config.clone(),
@@ -191,14 +199,21 @@ impl Transcoder {
         threads.push(thread);
         drop(threads);
         Vec::into_iter(finished).for_each(join);
-        let panicked = || NotDerived::Later(AGAIN);
-        let output = open.recv().map_err(|_| panicked())?.map_err(|error| failed(&error))?;
+        // The death is noted before the sender is dropped.
+        let Ok(output) = open.recv() else { return Ok(None) };
+        let output = output.map_err(|error| {
+            // A keyframe may come at any moment.
+            if !matches!(error, Error::NoPictureYet) {
+                self.failed.note(of, recipe, &error.sentence(), Instant::now());
+            }
+            failed(&error)
+        })?;
         tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
-        Ok(output)
+        Ok(Some(output))
     }
 
     /// Takes the price of a conversion of video out of the budget.
-    fn priced(&self, input: &Track) -> Result<Option<Held>, Spent> {
+    fn priced(&self, recipe: Recipe, input: &Track) -> Result<Option<Held>, Spent> {
         if input.kind() != MediaKind::Video {
             return Ok(None);
         }
@@ -210,23 +225,35 @@ impl Transcoder {
         let measured = input.measured(newest.map_or_else(Instant::now, |newest| newest.arrived));
         let price = price::of_conversion(price::of_track(&parameters, &measured));
         let held = self.budget.take(work, price).inspect_err(|spent| {
-            DropReason::TranscodeRefused.count(1);
+            if self.refused.note(input.id(), recipe, Instant::now()) {
+                DropReason::TranscodeRefused.count(1);
+            }
             tracing::debug!(kind = spent.0.name(), price, "a conversion was refused: the budget of pixels is spent");
-        });
-        held.map(Some)
+        })?;
+        self.refused.forget(input.id(), recipe);
+        Ok(Some(held))
     }
 }
 
 impl Deriver for Transcoder {
     fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
-        if self.stop.load(Ordering::Acquire) {
-            return Err(NotDerived::Failed("the server is shutting down".to_owned()));
+        loop {
+            if self.stop.load(Ordering::Acquire) {
+                return Err(NotDerived::Failed("the server is shutting down".to_owned()));
+            }
+            let now = Instant::now();
+            let begins = self.died.begins(input.id(), recipe, now);
+            if let Begins::Later(wait) = begins {
+                return Err(NotDerived::Later(wait));
+            }
+            if let Some(sentence) = self.failed.why(input.id(), recipe, now) {
+                return Err(NotDerived::Failed(sentence));
+            }
+            // A second death within a minute ends this loop.
+            if let Some(output) = self.start(recipe, input, lease.clone(), begins)? {
+                return Ok(output);
+            }
         }
-        let begins = self.died.begins(input.id(), recipe, Instant::now());
-        if let Begins::Later(wait) = begins {
-            return Err(NotDerived::Later(wait));
-        }
-        self.start(recipe, input, lease, begins)
     }
 }
 
@@ -295,8 +322,10 @@ impl Opening {
             let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
             line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
         };
+        // The keyframe that is there may be what the conversion before has panicked over.
+        let probes = self.begins == Begins::AtOnce;
         let video = |backend| -> Result<VideoLine, Error> {
-            let line = VideoLine::open(input.clone(), backend, config.backlog_max, now)?;
+            let line = VideoLine::open(input.clone(), probes, backend, config.backlog_max, now)?;
             Ok(line.beginning_before(self.lease.history()))
         };
         match self.recipe {

@@ -45,10 +45,11 @@ pub(crate) struct VideoLine {
 }
 
 impl VideoLine {
-    /// Opens the decoder for the frames of `input`. Takes the form from the newest keyframe, or from the declared
-    /// parameters.
+    /// Opens the decoder for the frames of `input`. Takes the form from the newest keyframe, or from the declared parameters: first from
+    /// the keyframe if it `probes` that.
     pub(crate) fn open(
         input: Arc<Track>,
+        probes: bool,
         backend: Backend,
         backlog_max: Duration,
         now: Instant,
@@ -56,11 +57,13 @@ impl VideoLine {
         let keyframe = input.newest_keyframe();
         let parameters = keyframe.as_ref().map_or_else(|| input.parameters(), |frame| frame.parameters.clone());
         let mut decoder = VideoDecoder::open(&parameters)?;
+        let declared = Picture::declared(&parameters);
         // A keyframe that cannot be decoded says nothing about the next one.
-        let probed = keyframe.as_ref().and_then(|frame| decoder.probe(&frame.payload).ok().flatten());
+        let probed = keyframe.as_ref().filter(|_| probes || declared.is_err());
+        let probed = probed.and_then(|frame| decoder.probe(&frame.payload).ok().flatten());
         let form = match &probed {
             Some(picture) => Picture::of(picture)?,
-            None => Picture::declared(&parameters)?,
+            None => declared?,
         };
         Ok(Self {
             seen_at: keyframe.map_or(now, |frame| frame.arrived),
@@ -246,7 +249,7 @@ mod tests {
 
     fn line_of(input: Track) -> VideoLine {
         let input = Arc::new(input);
-        VideoLine::open(input, Backend::X264, Duration::from_secs(1), Instant::now()).unwrap()
+        VideoLine::open(input, true, Backend::X264, Duration::from_secs(1), Instant::now()).unwrap()
     }
 
     /// Returns all frames of a track.

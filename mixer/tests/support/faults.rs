@@ -1,5 +1,5 @@
 //! Faults of threads, for tests of what a panic costs. They come by what the threads call anyway: the recorder of metrics panics
-//! when it is told of a measurement for which a fault is planned.
+//! when it is told of a measurement, or asked for a metric, for which a fault is planned.
 #![allow(unreachable_pub)] // Each test that uses it is a crate.
 
 use std::collections::BTreeMap;
@@ -102,7 +102,8 @@ impl Recorder for Faults {
         Counter::noop()
     }
 
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        strike(&key.labels().cloned().collect::<Vec<_>>());
         Gauge::noop()
     }
 

@@ -1,12 +1,23 @@
-//! What multivariant playlists state of a rendition: how fast its bits and frames come.
+//! What a rendition costs, and what multivariant playlists state of it: how fast its bits and frames come.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use onmic_media::Frame;
 
 use super::Rendition;
 use crate::segment::Segment;
 
 impl Rendition {
+    /// Returns what its segments cost in bytes, with the part that is open and the messages that wait for it.
+    pub(crate) fn cost(&self) -> usize {
+        let listed: usize = self.window.iter().map(|segment| segment.cost()).sum();
+        let samples = self.part.iter().flat_map(|part| &part.samples).map(|sample| sample.payload.len());
+        let events = self.events.iter().map(|event| event.message.len());
+        let waiting: usize = samples.chain(events).map(|payload| payload + Frame::OVERHEAD).sum();
+        listed + self.open.as_ref().map_or(0, Segment::cost) + waiting
+    }
+
     /// Peak and mean bits per second, of complete segments or, before the first, of parts.
     pub fn bitrates(&self) -> Option<(u64, u64)> {
         let rate = |bytes: usize, duration: Duration| bytes as f64 * 8.0 / duration.as_secs_f64();

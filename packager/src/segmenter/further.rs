@@ -60,6 +60,11 @@ impl Further {
         self.rendition.as_mut()
     }
 
+    /// Returns what the frames that wait cost, in bytes.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.waiting.iter().map(|frame| frame.cost()).sum()
+    }
+
     pub(super) fn close(&mut self) -> Result<(), PackagerError> {
         let expected = self.expected().unwrap_or(1);
         self.rendition.as_mut().map_or(Ok(()), |rendition| rendition.close_segment(expected))

@@ -45,7 +45,6 @@ use self::lead::Lead;
 use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::rendition::{FIRST_MSN, Rendition};
-use crate::segment::Segment;
 use crate::settings::Settings;
 
 /// A frame that comes this much later than due starts a new timeline: the publisher was away.
@@ -198,13 +197,12 @@ impl Segmenter {
         lead.chain(self.further.values().filter_map(Further::rendition)).chain(audio)
     }
 
-    /// Returns what everything that is listed or open costs, in bytes.
+    /// Returns what everything that is listed or open costs, and what waits for the main video, in bytes.
     pub fn bytes(&self) -> u64 {
-        let segments = |rendition: &Rendition| -> usize {
-            let open = rendition.open().map_or(0, Segment::cost);
-            open + rendition.segments().map(|segment| segment.cost()).sum::<usize>()
-        };
-        self.renditions().map(|rendition| segments(rendition) as u64).sum()
+        let held = self.held.values().flatten().map(|frame| frame.cost());
+        let waiting = self.further.values().map(Further::waiting_cost);
+        let cost: usize = self.renditions().map(Rendition::cost).chain(held).chain(waiting).sum();
+        cost as u64
     }
 
     /// Takes the oldest segment out of all playlists, as far as delta updates allow. Returns whether there was one to take.

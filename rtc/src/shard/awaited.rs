@@ -116,6 +116,7 @@ async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSen
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use onmic_media::codec::vp8;
     use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
@@ -123,27 +124,28 @@ mod tests {
 
     use super::*;
 
-    /// Has no room for the first conversion that it is asked for.
-    #[derive(Default)]
-    struct Budgeted(AtomicBool);
+    /// Refuses the first conversion that it is asked for.
+    struct Refusing(NotDerived, AtomicBool);
 
-    impl Deriver for Budgeted {
+    impl Deriver for Refusing {
         fn derive(&self, _: Recipe, input: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
-            let has_room = self.0.swap(true, Ordering::Relaxed);
-            has_room.then(|| Arc::new(Track::new(input.parameters()))).ok_or(Spent(Work::Conversion).into())
+            let is_again = self.1.swap(true, Ordering::Relaxed);
+            is_again.then(|| Arc::new(Track::new(input.parameters()))).ok_or(self.0.clone())
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn viewers_get_a_track_that_the_budget_refused_once_it_has_room() {
-        let feed = Feed::new(Some(Arc::new(Budgeted::default())));
-        let (commands, mut received) = mpsc::channel(1);
-        let mut awaited = Awaited::new(commands.downgrade());
-        awaited.join(&feed, (TrackKey::VIDEO, Codec::H264), 1);
-        let parameters = vp8::Parameters { width: 640, height: 360, version: 0 };
-        feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp8(parameters)))));
-        let Some(Command::Attach { demand, .. }) = received.recv().await else { panic!("no track came") };
-        assert!(demand.is_derived());
-        assert_eq!(awaited.take(&feed, (TrackKey::VIDEO, Codec::H264)), [1]);
+    async fn viewers_get_a_track_that_was_refused_for_a_time_once_it_can_be_had() {
+        for refusal in [Spent(Work::Conversion).into(), NotDerived::Later(Duration::from_secs(60))] {
+            let feed = Feed::new(Some(Arc::new(Refusing(refusal, AtomicBool::new(false)))));
+            let (commands, mut received) = mpsc::channel(1);
+            let mut awaited = Awaited::new(commands.downgrade());
+            awaited.join(&feed, (TrackKey::VIDEO, Codec::H264), 1);
+            let parameters = vp8::Parameters { width: 640, height: 360, version: 0 };
+            feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp8(parameters)))));
+            let Some(Command::Attach { demand, .. }) = received.recv().await else { panic!("no track came") };
+            assert!(demand.is_derived());
+            assert_eq!(awaited.take(&feed, (TrackKey::VIDEO, Codec::H264)), [1]);
+        }
     }
 }

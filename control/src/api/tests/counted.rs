@@ -1,12 +1,16 @@
 //! What a client of the events is denied, and why the server closes it: each is counted by its reason (`onmic_denied_total`,
 //! `onmic_closed_total`).
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::serve::Listener;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::claims::{SECRET, query, token_until};
 use super::*;
-use tokio::io::DuplexStream;
 
 /// Returns the lines of a counter, each as `reason value`. All of them are of WebSockets.
 fn counted(handle: &PrometheusHandle, counter: &str) -> Vec<String> {
@@ -132,20 +136,20 @@ async fn each_connection_that_the_server_closes_is_counted_once_by_its_reason() 
 }
 
 /// Accepts one connection, which has no socket.
-struct One(Option<DuplexStream>);
+struct One<S>(Option<S>);
 
-impl Listener for One {
-    type Io = DuplexStream;
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Listener for One<S> {
+    type Io = S;
     type Addr = ();
 
-    async fn accept(&mut self) -> (DuplexStream, ()) {
+    async fn accept(&mut self) -> (S, ()) {
         match self.0.take() {
             Some(stream) => (stream, ()),
             None => std::future::pending().await,
         }
     }
 
-    fn local_addr(&self) -> std::io::Result<()> {
+    fn local_addr(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -165,4 +169,53 @@ async fn a_client_that_takes_nothing_is_closed_in_a_quiet_room() {
     assert_eq!(closed(), [""; 0]);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(closed(), ["slow 1"]);
+    let dropped = recorder.handle().render();
+    assert!(dropped.contains("onmic_drops_total{reason=\"behind_room_client\"} 1\n"), "{dropped}");
+}
+
+/// A connection whose writes may not wait, like those of the server when the write timeout is over.
+struct Late(DuplexStream);
+
+impl AsyncRead for Late {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.0).poll_write(context, bytes) {
+            Poll::Pending => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            written => written,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_within_the_write_timeout_is_closed_as_slow() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let server = Server::start("", |_| {}).await;
+    let (near, far) = tokio::io::duplex(512); // The snapshot is longer, and the answer to the upgrade is not.
+    let router = server.router();
+    tokio::spawn(async move { axum::serve(One(Some(Late(far))), router).await });
+    let url = "ws://localhost/api/v1/rooms/demo/events";
+    let (_socket, _) = tokio_tungstenite::client_async(url, near).await.unwrap();
+    let closed = async {
+        while counted(&recorder.handle(), "onmic_closed_total").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("it is closed at once");
+    assert_eq!(counted(&recorder.handle(), "onmic_closed_total"), ["slow 1"]);
+    let dropped = recorder.handle().render();
+    assert!(dropped.contains("onmic_drops_total{reason=\"behind_room_client\"} 1\n"), "{dropped}");
 }

@@ -140,8 +140,10 @@ async fn an_answer_by_http_2_that_the_peer_does_not_take_is_reset_and_counted() 
     let counted = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let server = Running::with(Limits { all: 2, per_address: 2 }, SOON).await;
-    // Where the window ends within the last piece, too.
-    for (path, window) in [("/long", 0), ("/long", 1), ("/long", 20 << 10), ("/", 1), ("/", 6)] {
+    // Where the window ends within the last piece, too, also in that of a stream.
+    for (path, window) in
+        [("/long", 0), ("/long", 1), ("/long", 20 << 10), ("/", 1), ("/", 6), ("/some", 1), ("/some", (50 << 10) - 10)]
+    {
         let mut client = Http2::connect(&server, window).await;
         client.ask(1, path).await;
         assert_eq!(client.end_of(1).await, (window as usize, true));
@@ -150,7 +152,9 @@ async fn an_answer_by_http_2_that_the_peer_does_not_take_is_reset_and_counted() 
     let mut client = Http2::connect(&server, 1 << 20).await;
     client.ask(1, "/").await;
     assert_eq!(client.end_of(1).await, (b"a place".len(), false));
-    assert!(counted.render().contains("onmic_drops_total{reason=\"http_not_read\"} 5\n"), "{}", counted.render());
+    assert!(counted.render().contains("onmic_drops_total{reason=\"http_not_read\"} 7\n"), "{}", counted.render());
+    let closed = "onmic_closed_total{protocol=\"http\",reason=\"slow\"} 7\n";
+    assert!(counted.render().contains(closed), "{}", counted.render());
 }
 
 #[tokio::test]
@@ -179,6 +183,29 @@ async fn an_answer_that_stands_still_keeps_no_place() {
         }
     };
     timeout(PATIENCE, taken).await.expect("the place of the one that stands still");
+}
+
+#[tokio::test]
+async fn a_download_that_its_peer_takes_slowly_keeps_its_place() {
+    let server = Running::with(Limits { all: 1, per_address: 1 }, PATIENCE).await;
+    let mut slow = server.dial(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut taken = [0; 4096];
+    slow.read_exact(&mut taken).await.unwrap();
+    let others_ask = async {
+        for _ in 0..3 {
+            let heard = hear(&mut server.dial(REQUEST).await, "the lane").await;
+            assert!(heard.contains("the lane"), "{heard}");
+        }
+    };
+    let taking = async {
+        while slow.read_exact(&mut taken).await.is_ok() {
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = others_ask => {}
+        () = taking => panic!("the download has ended"),
+    }
 }
 
 #[tokio::test]
@@ -227,6 +254,9 @@ fn ban(server: &Running) -> usize {
 
 #[tokio::test]
 async fn an_answer_that_the_peer_does_not_take_ends_with_its_permit() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let mut server = Running::with(Limits { all: 3, per_address: 3 }, PATIENCE * 100).await;
     let _unread = server.dial(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let mut still = Http2::connect(&server, 0).await;
@@ -245,6 +275,20 @@ async fn an_answer_that_the_peer_does_not_take_ends_with_its_permit() {
     still.ping().await;
     other.ping().await;
     assert!(server.ended.is_empty() && server.permits.is_empty());
+    let closed = "onmic_closed_total{protocol=\"http\",reason=\"banned\"} 2\n";
+    assert!(counted.render().contains(closed), "{}", counted.render());
+}
+
+#[tokio::test]
+async fn the_last_piece_of_an_answer_that_the_peer_does_not_take_ends_with_its_permit() {
+    const WINDOW: u32 = 1 << 10;
+    let server = Running::with(Limits { all: 1, per_address: 1 }, PATIENCE * 100).await;
+    let mut still = Http2::connect(&server, WINDOW).await;
+    still.ask(1, "/held/piece").await;
+    while still.next().await.0 != DATA {}
+    assert_eq!(ban(&server), 1);
+    assert!(still.end_of(1).await.1, "its stream is reset");
+    still.ping().await;
 }
 
 #[tokio::test]
@@ -263,6 +307,12 @@ async fn an_answer_that_the_peer_takes_ends_whole_with_its_permit() {
 /// Answers with more than a peer takes that does not open its window.
 pub(super) async fn long() -> Bytes {
     Bytes::from(vec![b'x'; LONG])
+}
+
+/// Answers with one piece, after which nothing comes.
+pub(super) fn piece() -> Body {
+    let begun = stream::once(async { Ok::<_, io::Error>(Bytes::from(vec![b'x'; 10 << 10])) });
+    Body::from_stream(begun.chain(stream::pending()))
 }
 
 /// Answers with pieces of several sizes.
