@@ -26,9 +26,6 @@ metric::label_values! {
     BehindTranscode => "behind_transcode",
     /// A WebRTC shard read a track more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindWebrtc => "behind_webrtc",
-    /// A WebRTC viewer was not sent frames, because it went on from the group that it was catching up with to a newer
-    /// keyframe, or waited for one.
-    BehindWebrtcViewer => "behind_webrtc_viewer",
 
     /// A message of timed metadata is larger than allowed.
     MessageTooLarge => "message_too_large",

@@ -20,8 +20,6 @@ pub(super) struct Metrics {
     pub(super) foreign: Counter,
     /// Frames that a track evicted before the shard read them.
     pub(super) skipped: Counter,
-    /// Frames that one viewer was not sent.
-    pub(super) passed_over: Counter,
     /// RTCP packets that could not be parsed.
     pub(super) rtcp_malformed: Counter,
     /// Requests for packets that were cut short, because their viewer asks too fast.
@@ -47,7 +45,6 @@ impl Metrics {
             unknown: DropReason::UnknownAddress.counter(),
             foreign: DropReason::OtherMachine.counter(),
             skipped: DropReason::BehindWebrtc.counter(),
-            passed_over: DropReason::BehindWebrtcViewer.counter(),
             rtcp_malformed: DropReason::RtcpMalformed.counter(),
             nack_too_fast: DropReason::NackTooFast.counter(),
             unsealed: DropReason::NotSealed.counter(),

@@ -59,13 +59,11 @@ pub(super) struct ViewerTrack {
     pub(super) id: TrackId,
     pub(super) key: TrackKey,
     pub(super) sender: Sender,
-    /// The frames that were passed over, as far as they have been counted.
-    passed_over: u32,
 }
 
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
-        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing).dated_by(dates), passed_over: 0 }
+        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing).dated_by(dates) }
     }
 }
 
@@ -112,11 +110,6 @@ impl Viewer {
                 turn.metrics.unsealed.increment(1);
                 tracing::debug!(%error, "a frame could not be sealed");
             }
-        }
-        let passed_over = own.sender.counters().skipped_frames;
-        if passed_over > own.passed_over {
-            turn.metrics.passed_over.increment((passed_over - own.passed_over).into());
-            own.passed_over = passed_over;
         }
         if frames > 0 {
             turn.metrics.sent_frames(own.key.kind, frames);

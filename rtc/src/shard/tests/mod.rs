@@ -664,25 +664,6 @@ fn a_shard_that_fell_behind_counts_the_frames_that_it_skips() {
 }
 
 #[test]
-fn frames_that_one_viewer_is_not_sent_are_counted() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    metrics::with_local_recorder(&recorder, || {
-        let mut world = World::new();
-        let mut frames = fixture::synthetic(world.now, 80, 300, (6_000, 900));
-        frames[73].keyframe = true; // It comes while the viewer catches up with the group before.
-        let (feed, track) = feed_of(&frames, None);
-        frames[..70].iter().for_each(|frame| world.push(&track, frame));
-        let viewer = world.watch_connected(&feed);
-        frames[70..].iter().for_each(|frame| world.push(&track, frame));
-        assert_eq!(world.visitors[viewer].video().last().unwrap().at, frames[79].arrived);
-    });
-    let rendered = recorder.handle().render();
-    let counted = "onmic_drops_total{reason=\"behind_webrtc_viewer\"} ";
-    let counted = rendered.lines().find_map(|line| line.strip_prefix(counted));
-    assert!(counted.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{rendered}");
-}
-
-#[test]
 fn a_shard_that_fell_behind_goes_on_at_the_newest_group() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 150);
