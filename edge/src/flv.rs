@@ -29,8 +29,9 @@ use onmic_media::feed::Unavailable;
 use onmic_media::flv::{self, TagType};
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::{
-    Accepts, Action, Asked, Closed, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next, NoShare,
-    Parameters, Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing, Wants, metric,
+    Accepts, Action, Asked, Closed, Codec, DropReason, Entry, Feed, FeedName, Gate, Hub, Keyed, MediaKind, Next,
+    NoShare, Parameters, Placed, Playback, RoomName, Share, Shares, Start, TrackKey, Tracks, ViewerKind, Viewing,
+    Wants, metric,
 };
 use tokio::time::timeout;
 

@@ -403,7 +403,7 @@ fn closing(error: &axum::Error) -> Option<Closing> {
         return Some(Closing::Slow);
     }
     // axum's error has that of the WebSocket library in the version that axum uses. A test tells if ours is another.
-    match std::error::Error::source(error)?.downcast_ref()? {
+    match error.source()?.downcast_ref()? {
         tungstenite::Error::Capacity(_) => Some(Closing::TooLarge),
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => Some(Closing::Malformed),

@@ -45,8 +45,8 @@ mod tests {
         let by = |bytes| read(bytes, || thread::current().id());
         assert_eq!(by(LARGE).await.unwrap(), here);
         assert_ne!(by(LARGE + 1).await.unwrap(), here);
-        let failed = read(LARGE + 1, || panic!("a fault of the reader")).await;
-        assert_eq!(failed.map(|()| ()).unwrap_err().status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let failed: Result<(), Problem> = read(LARGE + 1, || panic!("a fault of the reader")).await;
+        assert_eq!(failed.unwrap_err().status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(by(LARGE + 1).await.is_ok(), "its turn is over");
     }
 }

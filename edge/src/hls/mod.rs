@@ -610,9 +610,9 @@ mod tests {
         let network = |address: &str| Some(Principal::at(address.parse().unwrap()));
         let waiting: Vec<_> = (0..2).map(|_| requests.block(network("192.0.2.1")).ok().unwrap()).collect();
         let refused = requests.block(network("192.0.2.1")).err().unwrap();
-        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
         let _other = requests.block(network("192.0.2.2")).ok().unwrap();
-        assert_eq!(requests.block(None).err().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(requests.block(None).err().unwrap().into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(waiting);
         assert!(requests.block(network("192.0.2.1")).is_ok());
     }
