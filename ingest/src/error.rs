@@ -39,7 +39,7 @@ pub enum Error {
     WriteTimeout(Duration),
     /// Another publisher continues the stream, or this one sends too much.
     #[error(transparent)]
-    Ended(#[from] onmic_media::publication::Ended),
+    Ended(#[from] onmic_media::ended::Ended),
     /// The socket failed.
     #[error("the connection broke")]
     Io(#[from] io::Error),

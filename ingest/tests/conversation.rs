@@ -703,7 +703,7 @@ fn hostile_commands_are_refused_one_by_one() {
 
 #[test]
 fn an_error_has_its_cause_and_a_word_for_metrics() {
-    let error = Error::Ended(onmic_media::publication::TakenOver.into());
+    let error = Error::Ended(onmic_media::ended::TakenOver.into());
     assert_eq!(
         (error.reason(), error.to_string().as_str()),
         ("taken_over", "another publisher took this name over, or the room sent this one away")

@@ -17,7 +17,7 @@ pub fn with_causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publication::{Ended, TakenOver};
+    use crate::ended::{Ended, TakenOver};
 
     #[test]
     fn an_error_is_told_with_its_causes() {

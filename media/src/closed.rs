@@ -8,9 +8,9 @@
 use metrics::counter;
 
 use crate::denial::Asked;
+use crate::ended::Ended;
 use crate::metric;
 use crate::permit::Ending;
-use crate::publication::Ended;
 
 metric::label_values! {
     /// Names why the server ended a connection or an answer: these are the values of the label `reason` of [`metric::CLOSED`].

@@ -11,9 +11,9 @@ use std::time::Instant;
 use crate::bucket::Bucket;
 use crate::codec::Parameters;
 use crate::drops::DropReason;
+use crate::ended::Ended;
 use crate::frame::Frame;
-use crate::key::{Keyed, TrackKey};
-use crate::publication::{Arrival, Ended};
+use crate::key::{Keyed, Rendition, TrackKey};
 
 /// The overheads ([`Frame::OVERHEAD`]) of a second that are not counted towards the bitrate: those of one publisher's video, audio
 /// and renditions. A frame of one byte in a message of its own has two, so a stream may have its whole bitrate and 200 of them.
@@ -58,11 +58,16 @@ impl Intake {
 
     /// Takes what keeping a frame costs besides its bytes, which were received. Viewers by WebRTC get the parameters again with each
     /// keyframe, so those count too.
-    pub(crate) fn take(&mut self, arrival: &Arrival, now: Instant) -> Result<(), Ended> {
-        let parameters = &arrival.parameters;
-        let beside = if arrival.keyframe { parameters.in_band_bytes() } else { 0 };
+    pub(crate) fn take(
+        &mut self,
+        rendition: Rendition,
+        parameters: &Arc<Parameters>,
+        keyframe: bool,
+        now: Instant,
+    ) -> Result<(), Ended> {
+        let beside = if keyframe { parameters.in_band_bytes() } else { 0 };
         self.charge(beside + Frame::OVERHEAD, now)?;
-        let key = TrackKey::new(parameters.kind(), arrival.rendition);
+        let key = TrackKey::new(parameters.kind(), rendition);
         if !self.parameters.has_room_for(key) {
             return Ok(()); // There is no room for its track either.
         }

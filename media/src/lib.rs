@@ -22,6 +22,7 @@ pub mod closed;
 pub mod codec;
 pub mod denial;
 pub mod drops;
+pub mod ended;
 pub mod feed;
 pub mod flv;
 pub mod frame;

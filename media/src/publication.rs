@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thiserror::Error;
 
 use crate::advice::{Advisor, LeftOut};
 use crate::clock::{Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::drops::DropReason;
+use crate::ended::{Ended, TakenOver};
 use crate::frame::Frame;
 use crate::key::{Keyed, MediaKind, Rendition, TrackKey};
 use crate::metric;
@@ -38,42 +38,6 @@ pub struct Arrival {
     pub parameters: Arc<Parameters>,
     /// The frame in canonical form.
     pub payload: Bytes,
-}
-
-/// Is the error of a publisher that was replaced by another one, or sent away.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("another publisher took this name over, or the room sent this one away")]
-pub struct TakenOver;
-
-/// Why a publisher may push no more. Display is a sentence for it.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Ended {
-    /// Another publisher has the name.
-    #[error(transparent)]
-    TakenOver(#[from] TakenOver),
-    /// It sends more than one publisher may, in bits per second.
-    #[error(
-        "this stream has more than {} Mbit/s, or far more frames or messages than a stream has, the most that this server takes from one publisher (ingest.bitrate): lower \
-         the bitrate, or send a file at its own speed (ffmpeg -re)", .0 / 1_000_000
-    )]
-    TooMuch(u64),
-    /// It changes its codecs or their parameters too often.
-    #[error(
-        "this stream changes its codec, its resolution or other parameters several times a second, which is more than this server takes \
-         from one publisher: send one form of it"
-    )]
-    TooManyChanges,
-}
-
-impl Ended {
-    /// Returns one word for logs.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::TakenOver(_) => "taken_over",
-            Self::TooMuch(_) => "too_much",
-            Self::TooManyChanges => "too_many_changes",
-        }
-    }
 }
 
 /// Feeds one source. Dropping it starts the source's grace period.
@@ -135,7 +99,8 @@ impl Publication {
             DropReason::FrameAfterEnd.count(1);
             return Err(TakenOver.into());
         }
-        self.source.intake().take(&arrival, now)?;
+        let Arrival { rendition, keyframe, parameters, .. } = &arrival;
+        self.source.intake().take(*rendition, parameters, *keyframe, now)?;
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());

@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 
 use onmic_media::Date;
 
-use super::log::{Log, Next};
+use super::log::Log;
 use super::mailbox::{Closing, Mailbox};
 use crate::random;
 
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct Channel {
     epoch: String,
-    log: RwLock<Log>,
+    log: Arc<RwLock<Log>>,
     clients: Mutex<BTreeMap<u64, Arc<Mailbox>>>,
     /// Why the channel is over.
     over: OnceLock<Closing>,
@@ -46,7 +46,7 @@ impl Channel {
 
     /// Goes on with a life that an earlier process began, after event `number`. No message of that time is kept.
     pub fn resumed(epoch: String, number: u64) -> Arc<Self> {
-        let (log, clients) = (RwLock::new(Log::after(number)), Mutex::default());
+        let (log, clients) = (Arc::new(RwLock::new(Log::after(number))), Mutex::default());
         Arc::new(Self { epoch, log, clients, over: OnceLock::new(), is_due: AtomicBool::new(false) })
     }
 
@@ -60,11 +60,6 @@ impl Channel {
         self.log.read().number()
     }
 
-    /// Returns the message that follows event `number`.
-    pub fn after(&self, number: u64) -> Next {
-        self.log.read().next(number)
-    }
-
     /// Returns whether a client that has seen event `number` of `epoch` may go on from there.
     pub fn can_resume(&self, epoch: &str, number: u64) -> bool {
         epoch == self.epoch && self.log.read().can_resume(number)
@@ -76,8 +71,8 @@ impl Channel {
     }
 
     /// Connects a client, which hears the events after `heard`.
-    pub fn connect(self: &Arc<Self>, client: u64, mailbox: Arc<Mailbox>, heard: u64) {
-        mailbox.listen(self.clone(), heard);
+    pub fn connect(&self, client: u64, mailbox: Arc<Mailbox>, heard: u64) {
+        mailbox.listen(self.log.clone(), heard);
         self.clients.lock().insert(client, mailbox);
     }
 
@@ -158,8 +153,8 @@ mod tests {
     use bytes::Bytes;
     use futures::future::join_all;
 
-    use super::super::log::KEPT;
-    use super::super::mailbox::{Messages, QUEUE};
+    use super::super::log::{KEPT, QUEUE};
+    use super::super::mailbox::Messages;
     use super::*;
 
     fn say(channel: &Arc<Channel>, ringer: &Ringer, text: usize) {

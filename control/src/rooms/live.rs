@@ -10,8 +10,8 @@ use bytes::Bytes;
 use onmic_media::{Share, Shares, WallTime};
 use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 
+use super::asking::Asking;
 use super::channel::Channel;
-use super::fair::Asking;
 use super::guests::Guests;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use onmic_media::Date;
 
 use super::event::ServerMessage;
-use super::mailbox::QUEUE;
+
+/// The most messages that may wait for a client, which is some seconds of a lively room.
+pub const QUEUE: usize = 256;
 
 /// The number of events from which a client that was away can go on, which is some minutes of a lively room.
 pub const KEPT: usize = 512;

@@ -9,18 +9,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use onmic_media::{Closed, Ending};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::Channel;
-use super::log::Next;
+use super::log::{Log, Next, QUEUE};
 
 /// The most connections of one person at once: a few windows, and connections that broke off without being noticed yet.
 pub const CONNECTIONS_MAX: usize = 8;
-
-/// The most messages that may wait for a client, which is some seconds of a lively room.
-pub const QUEUE: usize = 256;
 
 /// The reason why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +71,7 @@ struct Inbox {
     /// What this client alone is told, each with the number of the last event before it.
     own: VecDeque<(u64, Bytes)>,
     /// The events of the room, once the client is connected to them.
-    channel: Option<Arc<Channel>>,
+    log: Option<Arc<RwLock<Log>>>,
     /// The number of the last event that was taken out, or that the client had seen before.
     heard: u64,
     /// The events that waited when the client came, because it was away.
@@ -107,7 +103,7 @@ impl Mailbox {
     /// Adds a message to this client alone.
     pub fn put(&self, message: Bytes) {
         let mut inbox = self.inbox.lock();
-        let number = inbox.channel.as_ref().map_or(inbox.heard, |channel| channel.number());
+        let number = inbox.log.as_ref().map_or(inbox.heard, |log| log.read().number());
         if inbox.is_left {
             return;
         }
@@ -119,13 +115,13 @@ impl Mailbox {
         self.tell(is_full);
     }
 
-    /// Lets the client hear the events of a channel after event `heard`.
-    pub fn listen(&self, channel: Arc<Channel>, heard: u64) {
-        let missed = usize::try_from(channel.number().saturating_sub(heard)).unwrap_or_default();
+    /// Lets the client hear the events of a log after event `heard`.
+    pub fn listen(&self, log: Arc<RwLock<Log>>, heard: u64) {
+        let missed = usize::try_from(log.read().number().saturating_sub(heard)).unwrap_or_default();
         let mut inbox = self.inbox.lock();
         (inbox.heard, inbox.missed) = (heard, missed);
         if !inbox.is_left {
-            inbox.channel = Some(channel);
+            inbox.log = Some(log);
         }
         drop(inbox);
         self.bell.notify_one();
@@ -150,7 +146,7 @@ impl Mailbox {
         if inbox.own.front().is_some_and(|(after, _)| *after <= inbox.heard) {
             return inbox.own.pop_front().map(|(_, message)| message);
         }
-        let next = inbox.channel.as_ref()?.after(inbox.heard);
+        let next = inbox.log.as_ref()?.read().next(inbox.heard);
         match next {
             Next::Message(message) => {
                 inbox.heard += 1;

@@ -7,6 +7,7 @@
 //! another one. Nothing waits while it holds a lock: clients take events out of the room's log themselves ([`channel`]), the
 //! stage and the webhooks only note what they are told, and pictures are decoded before.
 
+mod asking;
 pub mod audience;
 mod broken;
 mod channel;

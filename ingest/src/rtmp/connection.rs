@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use onmic_listen::{Pass, TrustedProxies};
+use onmic_media::ended::{Ended, TakenOver};
 use onmic_media::hub::PublishRefused;
 use onmic_media::name::Principal;
-use onmic_media::publication::{Ended, TakenOver};
 use onmic_media::viewers::Viewing;
 use onmic_media::{
     Action, Asked, Closed, Denial, DropReason, Ending, FeedName, Gate, Hub, LeftOut, MediaKind, Next, NoShare, Permit,

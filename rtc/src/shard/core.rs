@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::publication::{Ended, TakenOver};
+use onmic_media::ended::{Ended, TakenOver};
 use onmic_media::{Calendar, Demand, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;

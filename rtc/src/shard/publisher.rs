@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use metrics::{Counter, counter};
-use onmic_media::publication::{Ended, TakenOver};
+use onmic_media::ended::{Ended, TakenOver};
 use onmic_media::{DropReason, MediaKind, Publication, metric};
 
 use super::outbox::Outbox;

@@ -1,8 +1,8 @@
 //! Why a session ended. It is one word of the line in the log with which a session ends.
 
 use onmic_media::Ending;
+use onmic_media::ended::Ended;
 use onmic_media::feed::Unavailable;
-use onmic_media::publication::Ended;
 
 use crate::transport::CloseReason;
 
