@@ -1,3 +1,5 @@
+//! Tests of who may publish, what a source keeps, and who hears of it.
+
 use std::future::Future;
 use std::task::{Context, Waker};
 use std::time::SystemTime;
