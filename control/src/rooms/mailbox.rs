@@ -1,6 +1,6 @@
 //! The mailbox of one client of a room: what waits for it, which is JSON as text, and why it was closed.
 //!
-//! Events wait in the room's [`Channel`], once for all clients. The mailbox has the number of the last one that was taken out, and
+//! Events wait in the room's [`Log`], once for all clients. The mailbox has the number of the last one that was taken out, and
 //! what this client alone is told: its first message, tickets and answers. Each of those has the number of the last event before
 //! it, so a client gets everything in the order in which it was said.
 
