@@ -185,8 +185,8 @@ pub fn hls(config: &Config) -> HlsConfig {
         converts_long_groups: config.hls.convert_long_groups,
         cache_bytes: config.hls.cache.as_u64(),
         window_bytes: config.hls.windows.as_u64(),
-        // A player waits for video and for audio.
-        waiting: (2 * config.http.connections, 2 * config.http.connections_per_address),
+        // A player waits for the playlist and the hinted part of video, and for those of audio.
+        waiting: (4 * config.http.connections, 4 * config.http.connections_per_address),
         ..HlsConfig::default()
     }
 }

@@ -141,9 +141,10 @@ impl Known {
         self.track
     }
 
-    /// Notes that the viewer was refused this track, for as long as the reason stands.
+    /// Notes that the viewer was refused this track, for as long as the reason stands. A conversion that has failed is asked for again.
     pub fn refused(track: TrackId, why: &Unavailable) -> Self {
-        Self { track, stands: why.stands() }
+        let failed = matches!(why, Unavailable::Failed { .. }).then_some(AGAIN);
+        Self { track, stands: why.stands().or(failed) }
     }
 }
 

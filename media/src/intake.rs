@@ -93,6 +93,11 @@ impl Intake {
         }
     }
 
+    /// Forgets the parameters of a track that has ended.
+    pub(crate) fn forget(&mut self, key: TrackKey) {
+        self.parameters.remove(key);
+    }
+
     fn charge(&mut self, bytes: usize, now: Instant) -> Result<(), Ended> {
         if self.bytes.try_take(bytes as f64, now).is_ok() {
             return Ok(());

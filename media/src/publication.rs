@@ -54,6 +54,8 @@ pub struct Publication {
     /// Whether all its tracks are there, so that it waits for none any more.
     is_complete: bool,
     advisor: Box<Advisor>,
+    /// Why it may push no more.
+    ended: Option<Ended>,
 }
 
 impl Publication {
@@ -70,6 +72,7 @@ impl Publication {
             settled: false,
             is_complete: false,
             advisor: Box::default(),
+            ended: None,
         }
     }
 
@@ -96,11 +99,15 @@ impl Publication {
     /// be another's. The bytes of the frame were charged where they came in ([`Publication::received`]).
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
+            self.ended.get_or_insert(TakenOver.into());
+        }
+        if let Some(ended) = self.ended {
             DropReason::FrameAfterEnd.count(1);
-            return Err(TakenOver.into());
+            return Err(ended);
         }
         let Arrival { rendition, keyframe, parameters, .. } = &arrival;
-        self.source.intake().take(*rendition, parameters, *keyframe, now)?;
+        let taken = self.source.intake().take(*rendition, parameters, *keyframe, now);
+        taken.inspect_err(|ended| self.ended = Some(*ended))?;
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
@@ -120,7 +127,16 @@ impl Publication {
     /// Charges `bytes` of the publisher, as they were on the wire, in this number of messages or packets. A session calls this once
     /// for all that comes, where it comes in, and whatever becomes of it: a frame, a repair, padding, a codec that is not carried.
     pub fn received(&mut self, bytes: usize, messages: u64, now: Instant) -> Result<(), Ended> {
-        self.source.intake().receive(bytes, messages, now)
+        if !self.is_current() {
+            self.ended.get_or_insert(TakenOver.into()); // What its source may take in is its successor's.
+        }
+        match self.ended {
+            Some(ended) => Err(ended),
+            None => {
+                let received = self.source.intake().receive(bytes, messages, now);
+                received.inspect_err(|ended| self.ended = Some(*ended))
+            }
+        }
     }
 
     fn place(&mut self, arrival: Arrival, now: Instant) -> Frame {
@@ -379,7 +395,8 @@ mod tests {
             // Four seconds of 2 Mbit/s, of 400 overheads, and of headers.
             let cost = taken * bytes.max(usize::try_from(messages).unwrap() * Frame::OVERHEAD);
             assert!((400_000..=1_450_000).contains(&cost), "{bytes} bytes in {messages}: {cost}");
-            assert_eq!(publication.received(1, 1, now + Duration::from_secs(1)), Ok(()));
+            let later = now + Duration::from_secs(1);
+            assert_eq!(publication.received(1, 1, later), Err(Ended::TooMuch(BITRATE)), "it is over");
         }
     }
 }

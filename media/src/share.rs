@@ -158,6 +158,7 @@ mod tests {
         let _behind_a_proxy: Vec<_> = (0..3).map(|_| shares.take(None).unwrap()).collect();
         assert_eq!(shares.take(None).unwrap_err(), NoShare::Full("players", 3));
     }
+
     #[test]
     fn viewers_leave_an_eighth_to_others() {
         let shares = Shares::new("players", 16, 16);

@@ -256,6 +256,7 @@ impl Source {
             inlet.end_track(key);
         }
         self.feed.remove_original(key);
+        self.intake().forget(key);
     }
 
     /// Notes that all its tracks are known.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use onmic_media::Budget;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::look::{Impossible, Overlays, Sent, Shown, picture_budget};
 
@@ -41,13 +42,18 @@ impl Decoder {
         let busy =
             |_| Impossible::new("The pictures of many other rooms are being decoded. Try again in some seconds.");
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
-        let turn = self.turn.clone().acquire_owned().await.map_err(|_| failed())?;
-        // The turn ends with the work, even if nobody waits for the result any more.
-        let budget = self.budget.clone();
-        let work = move || {
-            let _turn = turn;
-            overlays.decode(&budget)
+        let (turn, budget) = (self.turn.clone(), self.budget.clone());
+        // A task of its own waits for the turn. A connection that takes nothing does not look at what it waits for, and would keep a
+        // turn that it was given from all others.
+        let work = async move {
+            let turn = turn.acquire_owned().await.map_err(|_| failed())?;
+            // The turn ends with the work, even if nobody waits for the result any more.
+            let work = move || {
+                let _turn = turn;
+                overlays.decode(&budget)
+            };
+            spawn_blocking(work).await.map_err(|_| failed())?
         };
-        spawn_blocking(work).await.map_err(|_| failed())?
+        AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(|_| failed())?
     }
 }

@@ -101,8 +101,8 @@ pub(crate) async fn drive(
         tokio::select! {
             () = sleep(stands) => {}
             _ = stages.changed() => {} // Another track may be there.
-            () = stream.stop.cancelled() => {}
-            () = stream.replaced.cancelled() => {}
+            () = stream.stop.cancelled() => return Finish::Stopped,
+            () = stream.replaced.cancelled() => return Finish::Ended,
         }
     }
 }
@@ -183,7 +183,8 @@ async fn attempt(
 async fn open(stream: &Stream, accepts: &Accepts, start: Start) -> Result<Playback, Finish> {
     let wants = Wants { accepts: accepts.clone(), tracks: Tracks::All, start };
     let refuse = |unavailable: Unavailable| {
-        let finish = unavailable.stands().map_or(Finish::Failed, Finish::Refused);
+        // A refusal that no time ends stands until there is another track.
+        let finish = Finish::Refused(unavailable.stands().unwrap_or(Duration::MAX));
         stream.fail(unavailable.into());
         finish
     };

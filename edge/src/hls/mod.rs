@@ -93,7 +93,7 @@ impl Default for HlsConfig {
             cache_bytes: 256 << 20,
             window_bytes: 4 << 30,
             start: Duration::from_secs(12),
-            waiting: (40_000, 4_000),
+            waiting: (80_000, 8_000),
         }
     }
 }
@@ -194,8 +194,10 @@ impl Shared {
         let now = Instant::now();
         let program = self.hub.program(room);
         let mut streams = self.streams.lock();
-        if program.is_none() {
-            streams.wanted.remove(room);
+        if program.is_none() && streams.wanted.remove(room) {
+            drop(streams);
+            self.changes.send_modify(|changes| *changes += 1); // Requests that wait for it are told.
+            return;
         }
         let Some(feed) = program.filter(|feed| feed.stage() < FeedStage::Ended) else { return };
         if let Some(stream) = streams.current.get(room) {

@@ -2,8 +2,11 @@
 //! headers, keyframe headers, ADTS).
 //!
 //! Invariants: what comes out has a picture, if it is video. Units that came without one (SEI and AV1 metadata in tags or
-//! packets of their own) wait, up to [`PENDING_BYTES_MAX`], and stand in front of the next picture. This is the one place that learns parameters from a bitstream, for every protocol by which frames come in. A
-//! configuration that a protocol carries apart from the frames (RTMP's sequence header, `sprop-parameter-sets` in SDP) is a
+//! packets of their own) wait, up to [`PENDING_BYTES_MAX`], and stand in front of the next picture. This is the one place that
+//! learns parameters from a bitstream, for every protocol by which frames come in. A picture parameter set stays in force until
+//! another of its number comes, or another sequence parameter set, so sets that take turns are not changes.
+//!
+//! A configuration that a protocol carries apart from the frames (RTMP's sequence header, `sprop-parameter-sets` in SDP) is a
 //! hint: it is what [`InBand`] knows first, and it may be missing. Parameter sets are taken wherever they stand: in front of
 //! a picture, in an access unit of their own, or one kind at a time. Unusable ones change nothing and stay in front of their
 //! picture.
@@ -13,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::bits::{BitReader, unescape_start};
 use super::{Codec, Malformed, Parameters, UNITS_MAX, aac, av1, h264, h265, nal, opus, vp8, vp9};
 use crate::drops::DropReason;
 
@@ -20,7 +24,12 @@ use crate::drops::DropReason;
 /// picture. Real ones have under 1 KiB.
 const PENDING_BYTES_MAX: usize = u16::MAX as usize;
 
+/// The kinds of parameter sets: VPS, SPS and PPS.
 const KINDS: usize = 3;
+/// The kind of picture parameter sets.
+const PPS: usize = 2;
+/// The most of them at once, as a record of AVC has.
+const PPS_MAX: usize = 255;
 
 /// Learns the parameters of one stream from its frames.
 #[derive(Debug)]
@@ -160,9 +169,11 @@ impl InBand {
             _ => [&[]; KINDS],
         };
         let is_known = |kind: usize| came[kind].is_empty() || came[kind].iter().eq(known[kind].iter());
-        if self.parameters.is_some() && (0..KINDS).all(is_known) {
+        let goes_on = self.parameters.is_some() && (0..PPS).all(is_known);
+        if goes_on && came[PPS].iter().all(|set| known[PPS].iter().any(|known| known == set)) {
             return true; // As before, so they are not parsed again.
         }
+        let mut others = if goes_on { self.others(&came[PPS], known[PPS]) } else { Vec::new() };
         let mut sets = std::mem::take(&mut self.pending);
         for ((sets, came), known) in sets.iter_mut().zip(came).zip(known) {
             if !came.is_empty() {
@@ -172,6 +183,8 @@ impl InBand {
                 *sets = known.to_vec();
             }
         }
+        others.append(&mut sets[PPS]);
+        sets[PPS] = others;
         let [vps, sps, pps] = &sets;
         let complete = !sps.is_empty() && !pps.is_empty() && (self.codec == Codec::H264 || !vps.is_empty());
         if !complete {
@@ -189,6 +202,19 @@ impl InBand {
         let usable = parsed.is_ok();
         self.adopt(parsed.ok());
         usable
+    }
+
+    /// Returns the picture parameter sets that stay in force beside those that came: the ones of other numbers, while there is room
+    /// for all.
+    fn others(&self, came: &[&[u8]], known: &[Bytes]) -> Vec<Bytes> {
+        let number = |set: &[u8]| pps_number(self.codec, set);
+        let numbers: HashSet<_> = came.iter().map(|set| number(set)).collect();
+        let mut others: Vec<_> = known.iter().filter(|set| !numbers.contains(&number(set))).cloned().collect();
+        let bytes = others.iter().map(Bytes::len).chain(came.iter().map(|set| set.len())).sum::<usize>();
+        if others.len() + came.len() > PPS_MAX || bytes > PENDING_BYTES_MAX {
+            others.clear();
+        }
+        others
     }
 
     /// Takes a frame of ADTS. A configuration that is known stays if the header does not contradict it: it says more (SBR, the
@@ -223,6 +249,13 @@ impl Drop for InBand {
     fn drop(&mut self) {
         DropReason::UnitsWithoutPicture.count(self.payloads_before);
     }
+}
+
+/// Returns the number of a picture parameter set: its first field (H.264, H.265 7.3.2). `None` if it is cut off.
+fn pps_number(codec: Codec, set: &[u8]) -> Option<u32> {
+    let header = if codec == Codec::H264 { 1 } else { 2 };
+    let (start, filled) = unescape_start::<4>(set.get(header..)?);
+    BitReader::new("PPS", &start[..filled]).ue().ok()
 }
 
 fn role(codec: Codec, unit: &[u8]) -> Role {
@@ -307,6 +340,33 @@ mod tests {
         assert!(in_band.take(nal::join([&other[..]])).unwrap().is_empty());
         let Parameters::H264(joined) = &**in_band.parameters().unwrap() else { unreachable!() };
         assert_eq!((&joined.sps, &joined.pps[0][..]), (&known.sps, &other[..]));
+    }
+
+    #[test]
+    fn picture_parameter_sets_that_take_turns_are_in_force_together() {
+        for codec in [Codec::H264, Codec::H265] {
+            let (_, units, _, parameters) = fixture(codec);
+            let first = units.iter().find(|unit| role(codec, &unit[4..]) == Role::Set(PPS)).unwrap().slice(4..);
+            let header = if codec == Codec::H264 { 1 } else { 2 };
+            let [second, changed] = [0b0101_0000, 0b0101_1000].map(|field| [&first[..header], &[field, 0x80]].concat());
+            let mut in_band = InBand::new(codec, Some(Arc::new(parameters)));
+            let before = in_band.parameters().unwrap().clone();
+            let mut say = |set: &[u8]| {
+                assert!(in_band.take(nal::join([set])).unwrap().is_empty());
+                in_band.parameters().unwrap().clone()
+            };
+            let both = say(&second);
+            assert!(!Arc::ptr_eq(&before, &both), "{codec}");
+            for _ in 0..10 {
+                assert!(Arc::ptr_eq(&say(&first), &both) && Arc::ptr_eq(&say(&second), &both), "{codec}");
+            }
+            let sets = |parameters: &Parameters| match parameters {
+                Parameters::H264(known) => known.pps.clone(),
+                Parameters::H265(known) => known.pps.clone(),
+                _ => unreachable!(),
+            };
+            assert_eq!(sets(&say(&changed)), [&first[..], &changed[..]], "{codec}: another of its number");
+        }
     }
 
     #[test]

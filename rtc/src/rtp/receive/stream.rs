@@ -5,7 +5,8 @@
 //! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
 //!
 //! A frame of video ends with its marker bit while those of the stream are believed ([`Markers`]), and else with the first packet of
-//! another timestamp. Another picture of the same timestamp is a frame of its own, and no marker ends a frame inside of a NAL unit.
+//! another timestamp. While they are believed, another picture of the same timestamp is a frame of its own. No marker ends a frame
+//! inside of a NAL unit, so frames of a sender without the end bits of fragments end with the next one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -195,7 +196,7 @@ impl Stream {
     /// end can only be told by a next one.
     pub(super) fn end(&mut self, counters: &mut IncomingCounters, mut emit: impl FnMut(Arrived)) {
         while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, &mut emit) {}
-        if !self.markers.tell() {
+        if !self.markers.tell() || self.open.is_some_and(|open| self.markers.have_ended(open)) {
             self.finish(counters, &mut emit);
         }
         counters.dropped_incomplete += u64::from(self.open.take().is_some());
