@@ -9,7 +9,9 @@ const STARTS: [&str; 4] = ["thread::Builder", "thread::spawn", "tokio::spawn", "
 const NOTICES: [&str; 3] = ["guarded", "guarded_task", "count_death"];
 
 /// Files whose threads and tasks are noticed in another way.
-const EXCEPTIONS: [(&str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str); 4] = [
+    ("control/src/api/json.rs", "whoever asked waits for the task, and is answered with a fault if it dies"),
+    ("control/src/rooms/decoder.rs", "whoever asked waits for the task, and is answered with a fault if it dies"),
     ("logging/src/lib.rs", "it flushes the log at the end of the process, which waits for a while and no longer"),
     ("src/node.rs", "its tasks are the parts of the node, and the process ends with one that panics"),
 ];

@@ -222,7 +222,7 @@ fn a_viewer_who_plays_the_track_does_without_a_conversion_that_is_over_the_budge
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_for_a_time_is_asked_for_again_after_it_and_nothing_else_is() {
+async fn a_conversion_that_is_refused_or_fails_is_asked_for_again_after_a_time() {
     struct Refusing(NotDerived);
     impl Deriver for Refusing {
         fn derive(&self, _: Recipe, _: &Arc<Track>, _: Lease) -> Result<Arc<Track>, NotDerived> {
@@ -232,7 +232,7 @@ async fn what_is_refused_for_a_time_is_asked_for_again_after_it_and_nothing_else
     for (refusal, seconds) in [
         (NotDerived::Overloaded(Spent(Work::Conversion)), Some(5)),
         (NotDerived::Later(Duration::from_secs(42)), Some(42)),
-        (NotDerived::Failed("no encoder".to_owned()), None),
+        (NotDerived::Failed("no encoder".to_owned()), Some(AGAIN.as_secs())),
     ] {
         let feed = Feed::new(Some(Arc::new(Refusing(refusal))));
         feed.set_original(Arc::new(Track::new(video())));

@@ -240,7 +240,8 @@ mod tests {
             let taken = (0..100_000).take_while(|_| take(start).is_ok()).count();
             // Four seconds: 128 kB and 400 times 256 bytes in each.
             assert!((4 * 230_000..4 * 233_000).contains(&(taken * least)), "{taken}");
-            assert_eq!(take(start + Duration::from_secs(1)), Ok(()));
+            let later = take(start + Duration::from_secs(1));
+            assert_eq!(later, Err(Ended::TooMuch(limits.bitrate)), "it is over");
         }
     }
 }
