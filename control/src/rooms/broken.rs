@@ -68,15 +68,14 @@ mod tests {
     use std::sync::Arc;
 
     use onmic_media::hub::HubLimits;
-    use onmic_media::{Hub, NodeClock, Shares};
-    use onmic_room::{Authority, Limits, Mix, ParticipantName, Settings};
+    use onmic_media::{Hub, NodeClock};
+    use onmic_room::{Authority, Limits, Mix, ParticipantName};
     use tokio_util::sync::CancellationToken;
 
-    use super::super::RoomsConfig;
     use super::super::look::{Layout, Look};
     use super::super::order::Order;
     use super::super::program::Stage;
-    use super::super::tests::{enter, name};
+    use super::super::tests::{config_of, enter, name};
     use super::*;
     use crate::ticket::Tickets;
 
@@ -92,13 +91,7 @@ mod tests {
     }
 
     fn rooms() -> Arc<Rooms> {
-        let config = RoomsConfig {
-            clients: 100,
-            clients_each: 100,
-            of_http: Shares::endless(),
-            limits: Limits::default(),
-            defaults: Settings::default(),
-        };
+        let config = config_of(Limits::default());
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now());
         let hub = Hub::new(clock, HubLimits::default(), None);
         Rooms::new(config, hub, Tickets::new(""), Arc::new(Faulty), None, CancellationToken::new()).unwrap()

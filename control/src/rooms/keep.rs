@@ -291,17 +291,17 @@ fn everybody_is_gone(snapshot: &Snapshot) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use onmic_media::life::Lives;
-    use onmic_media::{Hub, NodeClock, Shares};
+    use onmic_media::{Hub, NodeClock};
     use onmic_room::{Actor, Authority, Command, Limits, ParticipantName, SeatNo, SeatState, Settings};
     use tokio_util::sync::CancellationToken;
 
     use onmic_media::name::Principal;
 
+    use super::super::Entry;
     use super::super::mailbox::Mailbox;
     use super::super::order::Order;
     use super::super::refusal::Denied;
-    use super::super::tests::{NoStage, enter, entry, logo, name, try_to_enter};
-    use super::super::{Entry, RoomsConfig};
+    use super::super::tests::{NoStage, config_of, enter, entry, logo, name, try_to_enter};
     use super::*;
     use crate::clock::Clock;
     use crate::standing::Standing;
@@ -318,13 +318,7 @@ mod tests {
     }
 
     fn process_with(claims: Clock, down: Duration, folder: &std::path::Path) -> (Arc<Rooms>, Arc<Store>) {
-        let config = RoomsConfig {
-            clients: 100,
-            clients_each: 100,
-            of_http: Shares::endless(),
-            limits: Limits::default(),
-            defaults: Settings::default(),
-        };
+        let config = config_of(Limits::default());
         let clock = NodeClock::new(Instant::now(), std::time::SystemTime::now() + down);
         let hub = Hub::new(clock, onmic_media::hub::HubLimits::default(), None);
         let (store, kept) = Store::open(&folder.join("state"), Lives::default()).unwrap();

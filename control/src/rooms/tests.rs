@@ -36,14 +36,13 @@ pub fn rooms_of(limits: Limits) -> Arc<Rooms> {
     rooms_like(limits, HubLimits::default().grace)
 }
 
+/// Returns the configuration of rooms that have these limits, and more connections than a test makes.
+pub fn config_of(limits: Limits) -> RoomsConfig {
+    RoomsConfig { clients: 100, clients_each: 100, of_http: Shares::endless(), limits, defaults: Settings::default() }
+}
+
 fn rooms_like(limits: Limits, grace: std::time::Duration) -> Arc<Rooms> {
-    let config = RoomsConfig {
-        clients: 100,
-        clients_each: 100,
-        of_http: Shares::endless(),
-        limits,
-        defaults: Settings::default(),
-    };
+    let config = config_of(limits);
     let hub = Hub::new(
         NodeClock::new(Instant::now(), std::time::SystemTime::now()),
         HubLimits { grace, ..HubLimits::default() },
@@ -247,7 +246,7 @@ fn the_metric_of_rooms_counts_those_that_are_open() {
 async fn a_crowd_of_viewers_keeps_out_no_host_and_nobody_who_is_on_mic() {
     let (limits, clients) = (Limits::default(), 16);
     let of_http = Shares::endless();
-    let config = RoomsConfig { clients, clients_each: 100, of_http, limits, defaults: Settings::default() };
+    let config = RoomsConfig { clients, of_http, ..config_of(limits) };
     let hub = Hub::new(NodeClock::new(Instant::now(), std::time::SystemTime::now()), HubLimits::default(), None);
     let rooms = Rooms::new(config, hub, Tickets::new(""), Arc::new(NoStage), None, CancellationToken::new()).unwrap();
     let mut crowd: Vec<_> =
