@@ -358,6 +358,25 @@ fn applications_are_those_that_the_session_is_told() {
 }
 
 #[test]
+fn media_of_a_stream_that_was_refused_is_not_the_publications() {
+    let mut pair = Pair::new();
+    pair.client.publish("live", "demo");
+    for transaction in [4.0, 5.0] {
+        pair.client.command(0, "createStream", transaction, &[Value::Null]);
+    }
+    pair.client.command(2, "publish", 6.0, &[Value::Null, Value::text("demo/low")]);
+    pair.exchange().events();
+    for stream in [1, 2, 3, 0, 7] {
+        pair.client.message(6, message::VIDEO, stream, stream, vec![0x17, 1]);
+    }
+    pair.client.message(4, message::DATA_AMF0, 0, 2, amf::write(&[Value::text("onMetaData")]));
+    pair.exchange();
+    let left_out = "Dropped(RtmpNotPublishing)";
+    let events = format!("video 1 2 bytes\n{left_out}\nvideo 3 2 bytes\nvideo 0 2 bytes\nvideo 7 2 bytes\n{left_out}");
+    assert_eq!(pair.events(), events, "3, 0 and 7 asked for nothing of their own");
+}
+
+#[test]
 fn odd_values_in_connect_and_in_commands_cost_themselves() {
     let odd: [&[u8]; 8] = [
         &[0x11, 0x0a, 0x0b, 1, 1],

@@ -235,6 +235,31 @@ fn a_codec_without_support_is_refused_by_name() {
 }
 
 #[test]
+fn a_profile_without_support_is_named_with_its_configuration_and_with_each_frame_after_it() {
+    let mut reader = Reader::new();
+    let mut audio = |body: &[u8]| reader.parse_audio(Bytes::copy_from_slice(body));
+    let frame = b"\xaf\x01\x21\x10";
+    for (config, name) in [
+        (&b"\xaf\x00\xf8\xe6\x40\x00"[..], "AAC-ELD (audio object type 39)"),
+        (b"\xaf\x00\xf9\x46\x40\x00\x00", "xHE-AAC (audio object type 42)"),
+        (b"\xaf\x00\x89\x90\x00", "AAC ER LC (audio object type 17)"),
+        (b"\xaf\x00\x49\x90\x00", "aac with object type 9"),
+        (b"\x90OpusOpusHead\xf0\x02\x00\x00\x80\xbb\x00\x00\x00\x00\x00", "opus with version 240"),
+    ] {
+        let refused = Err(FlvError::UnsupportedCodec(name.to_owned()));
+        assert_eq!(audio(config), refused);
+        let is_aac = config[0] == 0xaf;
+        assert_eq!(audio(if is_aac { frame } else { b"\x91Opus\xfc" }), refused, "nothing is missing from it");
+    }
+    assert!(
+        matches!(audio(b"\xaf\x01\xff\xf1\x50\x80\x01\x3f\xfc\x21\x10"), Ok(AudioTag::Frame { .. })),
+        "a header of its own"
+    );
+    assert!(matches!(audio(b"\xaf\x00\x11\x90"), Ok(AudioTag::Config(_))));
+    assert!(matches!(audio(frame), Ok(AudioTag::Frame { .. })));
+}
+
+#[test]
 fn frames_without_a_record_and_frames_in_start_codes_are_read() {
     let (h264, h265) = (fixture::h264("h264_baseline.h264").0, fixture::h265("h265_main.hevc").0);
     let cases: [(&[u8], &[u8], &Bytes); 4] = [

@@ -101,9 +101,12 @@ impl Directives {
             return Ok(Verdict::Wait);
         }
         let Some(msn) = self.msn else { return Ok(Verdict::Ready) };
-        // A client that names only the segment waits for its first part: answered earlier it would spin, and answered
-        // after the whole segment it would fall behind.
-        let mut wanted = Edge { msn, part: self.part.unwrap_or(0) };
+        // Who names a segment alone waits for the whole of it (rfc8216bis, 6.2.5.2). After an answer with its first parts they would
+        // ask the same again at once, and a cache would give them the same answer for long.
+        let Some(part) = self.part else {
+            return Ok(if msn < published.next.msn { Verdict::Ready } else { Verdict::Wait });
+        };
+        let mut wanted = Edge { msn, part };
         let complete =
             msn.checked_sub(published.first).and_then(|index| published.parts.get(usize::try_from(index).ok()?));
         if complete.is_some_and(|parts| *parts > 0 && wanted.part >= *parts) {
@@ -204,10 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_without_a_part_means_its_first_part() {
-        assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Ready));
-        let fresh = Published { next: Edge { msn: 12, part: 0 }, ..published() };
-        assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&fresh), Ok(Verdict::Wait));
+    fn who_names_a_segment_alone_waits_for_the_whole_of_it() {
+        assert_eq!(judge("_HLS_msn=11"), Ok(Verdict::Ready));
+        assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Wait), "two of its parts are out");
+        let whole = Published { parts: vec![6, 5, 6], next: Edge { msn: 13, part: 1 }, ..published() };
+        assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&whole), Ok(Verdict::Ready));
+        assert_eq!(Directives { msn: Some(13), ..Default::default() }.judge(&whole), Ok(Verdict::Wait));
     }
 
     #[test]

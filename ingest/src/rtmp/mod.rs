@@ -24,6 +24,7 @@ pub mod publisher;
 pub mod server;
 pub mod session;
 mod slices;
+mod stage;
 pub mod stream_key;
 mod tally;
 

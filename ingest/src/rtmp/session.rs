@@ -22,6 +22,7 @@ use super::handshake::Handshake;
 use super::limits::RtmpLimits;
 use super::message::{self, Aggregated, status_object};
 use super::metadata;
+use super::stage::{Role, Stage};
 use super::stream_key::{Application, Applications, StreamKey};
 use crate::error::Error;
 
@@ -78,33 +79,6 @@ pub enum Event {
     Closed(Error),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Publish,
-    Play,
-}
-
-impl Role {
-    const fn failed(self) -> &'static str {
-        match self {
-            Self::Publish => "NetStream.Publish.BadName",
-            Self::Play => "NetStream.Play.Failed",
-        }
-    }
-}
-
-#[derive(Debug)]
-enum Stage {
-    Handshake(Box<Handshake>),
-    /// The handshake is done, and the peer has not connected.
-    Greeted,
-    Connected,
-    /// The driver was asked to grant a publish or play.
-    Asked(Role, u32),
-    Active(Role, u32),
-    Closed,
-}
-
 /// Is the server's side of one connection.
 #[derive(Debug)]
 pub struct Session {
@@ -117,6 +91,8 @@ pub struct Session {
     output: Output,
     events: VecDeque<Event>,
     streams: u32,
+    /// The streams whose publish or play was refused because another is going on, [`STREAMS_MAX`] at most.
+    refused: Vec<u32>,
     started: Instant,
     setup_deadline: Option<Instant>,
     heard: Instant,
@@ -141,6 +117,7 @@ impl Session {
             output: Output::default(),
             events: VecDeque::new(),
             streams: 0,
+            refused: Vec::new(),
             started: now,
             setup_deadline: Some(now + limits.setup_timeout),
             heard: now,
@@ -204,7 +181,7 @@ impl Session {
             self.fail(Error::SetupTimeout(timeout));
         } else if now >= self.heard + self.limits.idle_timeout {
             self.fail(Error::IdleTimeout(self.limits.idle_timeout));
-        } else if self.is_connected() && now >= self.ping_deadline() {
+        } else if self.stage.is_connected() && now >= self.ping_deadline() {
             self.pinged = now;
             let millis = self.millis(now);
             self.control(message::USER_CONTROL, message::user_control(message::PING_REQUEST, millis));
@@ -217,7 +194,7 @@ impl Session {
             return None;
         }
         let idle = self.heard + self.limits.idle_timeout;
-        let ping = self.is_connected().then(|| self.ping_deadline());
+        let ping = self.stage.is_connected().then(|| self.ping_deadline());
         [Some(idle), ping, self.setup_deadline].into_iter().flatten().min()
     }
 
@@ -284,7 +261,7 @@ impl Session {
         if let Stage::Active(role, stream) | Stage::Asked(role, stream) = self.stage {
             self.end_stream(role, stream, sentence);
         }
-        if self.is_connected() {
+        if self.stage.is_connected() {
             self.connection_status("status", "NetConnection.Connect.Closed", sentence);
         }
         self.stage = Stage::Closed;
@@ -373,8 +350,8 @@ impl Session {
 
     fn dropped(&mut self, reason: DropReason) {
         self.events.push_back(Event::Dropped(reason));
-        let publishes = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
-        if !publishes && !self.is_closed() && self.meaningless.try_take(1.0, self.heard).is_err() {
+        if self.stage.published().is_none() && !self.is_closed() && self.meaningless.try_take(1.0, self.heard).is_err()
+        {
             self.events.push_back(Event::Dropped(DropReason::RtmpMeaningless));
             let sentence =
                 format!("More than {MEANINGLESS_MAX} messages meant nothing here; publish or play a stream.");
@@ -383,9 +360,14 @@ impl Session {
         }
     }
 
+    /// Returns whether a message is of a stream that asked for a publish of its own and was refused. Some encoders send their media on
+    /// stream 0, on one that they never created, or always on 1: that is of the stream that they publish.
+    fn is_of_refused_stream(&self, message: &Message) -> bool {
+        self.stage.published().is_some_and(|own| own != message.stream) && self.refused.contains(&message.stream)
+    }
+
     fn tag(&mut self, kind: MediaKind, message: Message) {
-        let publishing = matches!(self.stage, Stage::Asked(Role::Publish, _) | Stage::Active(Role::Publish, _));
-        if !publishing {
+        if self.stage.published().is_none() || self.is_of_refused_stream(&message) {
             self.dropped(DropReason::RtmpNotPublishing);
         } else if message.payload.is_empty() {
             self.dropped(DropReason::TagEmpty);
@@ -395,6 +377,9 @@ impl Session {
     }
 
     fn data_message(&mut self, message: &Message) {
+        if self.is_of_refused_stream(message) {
+            return self.dropped(DropReason::RtmpNotPublishing);
+        }
         let values = self.values(message, message::DATA_AMF3);
         match values.first().and_then(Value::as_str) {
             Some(_) if values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) => {}
@@ -545,6 +530,9 @@ impl Session {
     fn ask(&mut self, role: Role, call: &Call<'_>) {
         if !matches!(self.stage, Stage::Connected) {
             self.dropped(DropReason::RtmpCommandOrder);
+            if !self.refused.contains(&call.stream) && self.refused.len() < STREAMS_MAX as usize {
+                self.refused.push(call.stream);
+            }
             let sentence = "This connection publishes or plays already; stop that first, or connect again.";
             return self.status(call.stream, "error", role.failed(), sentence);
         }
@@ -667,10 +655,6 @@ impl Session {
             self.stage = Stage::Closed;
             self.events.push_back(Event::Closed(error));
         }
-    }
-
-    fn is_connected(&self) -> bool {
-        matches!(self.stage, Stage::Connected | Stage::Asked(..) | Stage::Active(..))
     }
 
     fn ping_deadline(&self) -> Instant {

@@ -9,6 +9,9 @@ use bytes::Bytes;
 const CONFIG: &str = "AudioSpecificConfig";
 const ADTS: &str = "ADTS header";
 
+/// The field of an AudioSpecificConfig that names the profile.
+pub const OBJECT_TYPE: &str = "object type";
+
 /// The longest configuration in bytes. Real ones have 2 to 64 (a program config element with its comment has under
 /// 300).
 const LONGEST_CONFIG: usize = 1024;
@@ -138,6 +141,16 @@ impl Parameters {
     }
 }
 
+/// Names a profile that [`Parameters::from_asc`] refuses, by its audio object type. `None` if it is a rare one.
+pub fn refused_profile(object_type: u64) -> Option<&'static str> {
+    Some(match object_type {
+        17 => "AAC ER LC",
+        39 => "AAC-ELD",
+        42 => "xHE-AAC",
+        _ => return None,
+    })
+}
+
 /// Holds the fields of an ADTS header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adts {
@@ -262,7 +275,7 @@ impl General {
             1..=4 => false,
             23 => true,
             _ => {
-                let field = "object type";
+                let field = OBJECT_TYPE;
                 return Err(Malformed::Unsupported { what: CONFIG, field, value: core.into() });
             }
         };

@@ -84,6 +84,8 @@ pub struct Reader {
     /// The tracks that are taken, of video and of audio. A message without the multitrack layer is of track 0.
     taken: [Option<u8>; 2],
     other_tracks: u64,
+    /// The audio codec whose configuration was refused last, and what it is in words: its frames are in that, too.
+    refused: Option<(Codec, String)>,
 }
 
 /// Holds the form of frames of the configured codec.
@@ -188,8 +190,8 @@ impl Reader {
                 }
                 self.take_track(MediaKind::Audio, kind, 0);
                 match kind {
-                    SEQUENCE_START => audio_config(Codec::Aac, &payload),
-                    CODED_FRAMES => Ok(audio_frame(Codec::Aac, payload)),
+                    SEQUENCE_START => self.audio_config(Codec::Aac, &payload),
+                    CODED_FRAMES => self.audio_frame(Codec::Aac, payload),
                     other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
                 }
             }
@@ -225,8 +227,8 @@ impl Reader {
             return Ok(AudioTag::Ignored(Ignored::OtherTrack));
         };
         match packet.kind {
-            SEQUENCE_START => audio_config(packet.codec, &packet.body),
-            CODED_FRAMES => Ok(audio_frame(packet.codec, packet.body)),
+            SEQUENCE_START => self.audio_config(packet.codec, &packet.body),
+            CODED_FRAMES => self.audio_frame(packet.codec, packet.body),
             SEQUENCE_END => Ok(AudioTag::EndOfSequence),
             MULTICHANNEL_CONFIG => Ok(AudioTag::Ignored(Ignored::ChannelOrder)),
             other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
@@ -346,7 +348,8 @@ impl Reader {
             Codec::Aac | Codec::Opus | Codec::Metadata => {
                 return Err(FlvError::UnsupportedCodec(codec.name().to_owned()));
             }
-        }?;
+        }
+        .map_err(|malformed| unsupported(codec, malformed))?;
         self.video = Some(VideoFraming { codec, length_size });
         Ok(VideoTag::Config(parameters))
     }
@@ -373,6 +376,50 @@ impl Reader {
         let keyframe = codec.is_keyframe(&payload);
         Ok(VideoTag::Frame { codec, keyframe, composition_ms, payload })
     }
+
+    fn audio_config(&mut self, codec: Codec, record: &[u8]) -> Result<AudioTag, FlvError> {
+        if record.is_empty() {
+            return Ok(AudioTag::Ignored(Ignored::Empty));
+        }
+        let read = match codec {
+            // Some encoders put the header of ADTS where the configuration belongs.
+            Codec::Aac if aac::Adts::begins(record) => {
+                aac::Adts::parse(record).and_then(|adts| adts.parameters()).map(Parameters::Aac)
+            }
+            Codec::Aac => aac::Parameters::from_asc(record).map(Parameters::Aac),
+            _ => opus::Parameters::from_opus_head(record).map(Parameters::Opus),
+        };
+        let read = read.map_err(|malformed| unsupported(codec, malformed));
+        self.refused = match &read {
+            Err(FlvError::UnsupportedCodec(words)) => Some((codec, words.clone())),
+            _ => None,
+        };
+        read.map(AudioTag::Config)
+    }
+
+    fn audio_frame(&self, codec: Codec, payload: Bytes) -> Result<AudioTag, FlvError> {
+        if payload.is_empty() {
+            return Ok(AudioTag::Ignored(Ignored::Empty));
+        }
+        let has_own_header = codec == Codec::Aac && aac::Adts::begins(&payload);
+        match &self.refused {
+            Some((refused, words)) if *refused == codec && !has_own_header => {
+                Err(FlvError::UnsupportedCodec(words.clone()))
+            }
+            _ => Ok(AudioTag::Frame { codec, payload }),
+        }
+    }
+}
+
+/// Names what a configuration states and this server does not carry. It was sent and read, so nothing is missing from it.
+fn unsupported(codec: Codec, malformed: Malformed) -> FlvError {
+    let Malformed::Unsupported { field, value, .. } = malformed else { return FlvError::Malformed(malformed) };
+    let is_profile = codec == Codec::Aac && field == aac::OBJECT_TYPE;
+    let profile = if is_profile { aac::refused_profile(value) } else { None };
+    FlvError::UnsupportedCodec(match profile {
+        Some(profile) => format!("{profile} (audio {field} {value})"),
+        None => format!("{} with {field} {value}", codec.name()),
+    })
 }
 
 /// Reads a configuration that is parameter sets behind start codes instead of a record.
@@ -384,23 +431,6 @@ fn start_codes(codec: Codec, stream: &[u8]) -> Result<(Parameters, usize), Malfo
     };
     let missing = Malformed::Missing { what: "sequence header", field: "usable parameter sets" };
     parameters.map(|parameters| (parameters, CANONICAL_LENGTH_SIZE)).ok_or(missing)
-}
-
-fn audio_config(codec: Codec, record: &[u8]) -> Result<AudioTag, FlvError> {
-    if record.is_empty() {
-        return Ok(AudioTag::Ignored(Ignored::Empty));
-    }
-    let parameters = match codec {
-        // Some encoders put the header of ADTS where the configuration belongs.
-        Codec::Aac if aac::Adts::begins(record) => Parameters::Aac(aac::Adts::parse(record)?.parameters()?),
-        Codec::Aac => Parameters::Aac(aac::Parameters::from_asc(record)?),
-        _ => Parameters::Opus(opus::Parameters::from_opus_head(record)?),
-    };
-    Ok(AudioTag::Config(parameters))
-}
-
-fn audio_frame(codec: Codec, payload: Bytes) -> AudioTag {
-    if payload.is_empty() { AudioTag::Ignored(Ignored::Empty) } else { AudioTag::Frame { codec, payload } }
 }
 
 /// Names a codec by its number and, where it has one, its name.
