@@ -117,7 +117,7 @@ pub struct Audio {
 pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let claims = api.gate.claims(token(&headers, &uri))?;
     if let Some(claims) = claims.filter(|claims| !claims.covers_all()) {
-        let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), Instant::now());
+        let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), api.rooms.now());
         let rooms = claims.only_room().and_then(listed).into_iter().collect();
         return Ok(Json(Rooms { rooms }).into_response());
     }
@@ -128,7 +128,7 @@ pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Resul
 
 impl Rooms {
     fn all(api: &Api) -> Self {
-        let now = Instant::now();
+        let now = api.rooms.now();
         let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
         let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
             api.hub.rooms().into_iter().map(|room| (room, None)).collect();
@@ -151,7 +151,7 @@ pub async fn one(State(api): State<Api>, Path(room): Path<String>, sender: Sende
             "There is no room {room}: nobody is live in it, and nobody created it."
         )));
     }
-    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, Instant::now()) }))
+    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, api.rooms.now()) }))
 }
 
 impl Room {

@@ -280,7 +280,8 @@ impl Rooms {
         true
     }
 
-    fn now(&self) -> Instant {
+    /// Returns the time, as everything that rooms and tokens have to do with reads it.
+    pub fn now(&self) -> Instant {
         self.standing.clock.now()
     }
 
