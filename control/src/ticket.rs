@@ -238,7 +238,10 @@ mod tests {
         let next = tickets.issue(&Grant { person: &ben, ..grant }, Date(1_000_000), None).token.unwrap();
         assert!(good(&next) && !good(&token), "another person has the place");
         tickets.keep_for(&host, None);
-        assert!(!good(&next) && gate.claims(Some(&next)).is_err(), "nobody has it, for whatever it is shown");
+        assert!(
+            !good(&next) && gate.claims(Shown::token(Some(&next))).is_err(),
+            "nobody has it, for whatever it is shown"
+        );
         assert!(gate.check(Action::Play(&host.room), Shown::token(Some(&next))).is_err());
     }
 

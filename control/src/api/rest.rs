@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
 use onmic_room::{Authority, Command, Input, Settings, Who};
 
 use super::caller::{Body, Caller, Of};
@@ -128,14 +128,9 @@ pub struct NewRoom {
 #[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body = NewRoom,
     responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "The room was there, with these settings."),
         (status = 400), (status = 401), (status = 403), (status = 409), (status = 422), (status = 429)))]
-pub async fn create(
-    State(api): State<Api>,
-    headers: axum::http::HeaderMap,
-    uri: axum::http::Uri,
-    request: Request,
-) -> Result<Response, Problem> {
+pub async fn create(State(api): State<Api>, sender: Sender, request: Request) -> Result<Response, Problem> {
     // The token comes before the body, so that a stranger is not waited for.
-    let claims = api.gate.claims(token(&headers, &uri))?;
+    let claims = api.gate.claims(sender.shown())?;
     if claims.as_ref().is_some_and(|claims| claims.authority() != Authority::Admin) {
         let detail = "Only an admin creates rooms. A host's room begins when the host publishes or joins.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
@@ -538,7 +533,7 @@ pub async fn set_overlays(
 
 /// Returns the picture of an overlay as it was sent.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/overlays/{id}/image", tag = "rooms", params(("room" = String, Path), ("id" = String, Path)),
-    responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404)))]
+    responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404), (status = 429)))]
 pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<String>) -> Result<Response, Problem> {
     let image = api.rooms.image(&caller.room, &id);
     let image = image.ok_or_else(|| Problem::not_found(format!("There is no overlay {id:?} with a picture.")))?;

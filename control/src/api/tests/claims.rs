@@ -298,3 +298,15 @@ async fn a_websocket_brings_its_token_and_key_in_no_address() {
     assert_eq!(connect("", "onmic.v1, token.nonsense").await.err(), Some(401));
     assert_eq!(connect("", "onmic.v1").await.err(), Some(401));
 }
+
+#[tokio::test]
+async fn somebody_who_is_banned_from_the_room_of_their_token_is_not_told_of_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let list = async |token: &str| server.send("GET", "/api/v1/rooms", token, "").await;
+    let ben = token("viewer", "ben");
+    assert_eq!(list(&ben).await.1["rooms"][0]["name"], "demo");
+    host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await;
+    assert_eq!(list(&ben).await.0, 403);
+    assert_eq!(list(&token("viewer", "anna")).await.0, 200);
+}
