@@ -76,11 +76,6 @@ impl TokenGate {
         Ok(Some(claims))
     }
 
-    /// Returns the claims of what is shown for `room`, where whoever shows it is not banned.
-    pub fn claims_in(&self, room: &RoomName, shown: Shown<'_>) -> Result<Option<Claims>, Refusal> {
-        self.enter(room, shown).map(|(claims, _)| claims)
-    }
-
     /// Returns the claims of what is shown for `room`, and a permit for what is opened by them.
     pub fn enter(&self, room: &RoomName, shown: Shown<'_>) -> Result<(Option<Claims>, Permit), Refusal> {
         let claims = self.read(shown.token, Duration::ZERO)?;

@@ -310,3 +310,36 @@ async fn somebody_who_is_banned_from_the_room_of_their_token_is_not_told_of_it()
     assert_eq!(list(&ben).await.0, 403);
     assert_eq!(list(&token("viewer", "anna")).await.0, 200);
 }
+
+#[tokio::test]
+async fn somebody_who_is_banned_while_their_body_comes_does_nothing_by_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut anna = server.join("demo", &query("viewer", "anna")).await;
+    let mia = server.join("demo", &query("host", "mia")).await;
+    let begin = async |path: &str, body: &str| {
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            token("host", "mia"),
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection
+    };
+    let bodies = [r#"{"title":"ha"}"#, r#"{"labels":true}"#];
+    let mut begun = [begin("/api/v1/rooms/demo", bodies[0]).await, begin("/api/v1/rooms/demo/look", bodies[1]).await];
+    while server.standing.permits.len() < 4 {
+        tokio::task::yield_now().await; // Both are waited for.
+    }
+    let ban = r#"{"person":"mia","seconds":60}"#;
+    assert_eq!(server.send("POST", "/api/v1/rooms/demo/bans", &token("admin", "root"), ban).await.0, 201);
+    for (connection, body) in begun.iter_mut().zip(bodies) {
+        connection.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("You are banned"), "{answer}");
+    }
+    assert_eq!(server.send("GET", "/api/v1/rooms/demo", &token("viewer", "anna"), "").await.1["state"]["title"], "");
+    assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+    drop(mia);
+}
