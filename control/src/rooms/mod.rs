@@ -403,7 +403,7 @@ impl Rooms {
                     self.ringer.end(&live.channel, Closing::Ended);
                     gauge!(metric::ROOMS).decrement(1.0);
                 }
-                self.standing.tickets.void_room(room);
+                self.go_over(room, self.standing.tickets.void_room(room), now);
                 self.stage.ended(room);
                 tracing::info!(%room, "room ended");
             }
@@ -437,7 +437,8 @@ impl Rooms {
                 if host.person.is_some() {
                     live.opened_by = None;
                 }
-                self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
+                let former = self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
+                self.go_over(room, former, now);
             }
             Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
             Event::SourceUp { source } => {

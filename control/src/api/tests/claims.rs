@@ -343,3 +343,31 @@ async fn somebody_who_is_banned_while_their_body_comes_does_nothing_by_it() {
     assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
     drop(mia);
 }
+
+#[tokio::test]
+async fn what_a_ticket_opened_ends_with_the_place_whatever_it_is() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let mut ben = server.join("demo", &query("viewer", "ben")).await;
+    ben.ask(json!({"kind": "request-mic"})).await;
+    host.ask(json!({"kind": "grant", "person": "ben"})).await;
+    let ticket = ben.ticket().await["token"].as_str().unwrap().to_owned();
+    let watches = |token: &str| {
+        let shown = Shown::token(Some(token));
+        server.gate.open(Action::Play(&"demo".parse().unwrap()), shown).map(|(_, permit)| permit)
+    };
+    let (watching, own) = (watches(&ticket).unwrap(), server.watches("ben").unwrap());
+    let mut window = server.join("demo", &format!("token={ticket}")).await;
+    assert_eq!(
+        window.ask(json!({"kind": "mute", "audio": true})).await["ok"],
+        true,
+        "it is good while the seat is his"
+    );
+    ben.ask(json!({"kind": "leave-mic"})).await;
+    assert_eq!(watching.ended(), None, "a player goes over to the program");
+    server.standing.permits.expire(Instant::now() + Duration::from_secs(6));
+    assert_eq!(window.closed().await, 4403);
+    assert!(watching.ended().is_some() && watches(&ticket).is_err());
+    assert_eq!(own.ended(), None, "his own token is good");
+    assert_eq!(ben.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+}
