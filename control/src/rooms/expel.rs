@@ -120,7 +120,9 @@ impl Rooms {
         drop(live);
         self.note_bans(room);
         match self.send_out(room, by, person, Ending::Banned) {
-            Ok(()) | Err(Denied::Refused(Refused::RoomUnknown(_))) => {}
+            Ok(()) => {}
+            // They may watch, or wait to, where there is no room yet.
+            Err(Denied::Refused(Refused::RoomUnknown(_))) => self.expel(room, None, person, Ending::Banned, now),
             Err(denied) => return Err(denied),
         }
         Ok(Done { changed: Changed { ban: Some(told), ..Changed::default() }, created })

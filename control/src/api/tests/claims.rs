@@ -148,8 +148,10 @@ async fn a_token_that_creates_no_room_is_refused_before_the_body_has_come() {
 async fn a_ban_outlives_its_room_and_admins_keep_it_without_one() {
     let server = Server::start(SECRET, |_| {}).await;
     let (bans, admin) = ("/api/v1/rooms/demo/bans", token("admin", "root"));
+    let watching = server.watches("ben").unwrap();
     let (status, _) = server.send("POST", bans, &admin, r#"{"person":"ben","seconds":60}"#).await;
     assert_eq!(status, 201);
+    assert!(watching.ended().is_some(), "he waits for the room");
     let _host = server.join("demo", &query("host", "mia")).await;
     assert_eq!(server.connect("demo", &query("viewer", "ben")).await.err(), Some(StatusCode::FORBIDDEN));
     server.send("DELETE", "/api/v1/rooms/demo", &admin, "").await;
