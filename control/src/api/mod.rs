@@ -3,7 +3,7 @@
 mod addresses;
 mod advice;
 mod caller;
-mod client;
+pub mod client;
 mod commands;
 mod conduct;
 mod events;
@@ -51,7 +51,7 @@ impl Api {
     }
 
     /// Counts what a principal does, unless nobody counts.
-    fn keep_rate(&self, who: Option<&Principal>, doing: Doing) -> Result<(), Denied> {
+    pub(crate) fn keep_rate(&self, who: Option<&Principal>, doing: Doing) -> Result<(), Denied> {
         let Some(who) = who else { return Ok(()) };
         self.rates.take(who, doing, self.rooms.now()).map_err(|wait| {
             DropReason::TooFast.count(1);

@@ -25,13 +25,13 @@ mod log;
 pub mod look;
 pub mod mailbox;
 pub mod order;
+#[cfg(test)]
+mod probe;
 pub mod program;
 pub mod rate;
 pub mod refusal;
 mod rendered;
 mod reports;
-#[cfg(test)]
-mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
