@@ -65,16 +65,15 @@ impl TokenGate {
         self.keys.is_closed()
     }
 
-    /// Returns the claims of `token`; `None` when the server asks for no tokens.
-    pub fn claims(&self, token: Option<&str>) -> Result<Option<Claims>, Refusal> {
-        let Some(claims) = self.read(token, Duration::ZERO)? else { return Ok(None) };
-        claims.must_be_current(&self.standing.tickets)?;
+    /// Returns the claims of what is shown for no room in particular; `None` when the server asks for no tokens. Whoever is banned
+    /// from the one room that the token is for is refused.
+    pub fn claims(&self, shown: Shown<'_>) -> Result<Option<Claims>, Refusal> {
+        let Some(claims) = self.read(shown.token, Duration::ZERO)? else { return Ok(None) };
+        match claims.only_room() {
+            Some(room) => self.must_hold(&room, shown.network, &claims)?,
+            None => claims.must_be_current(&self.standing.tickets)?,
+        }
         Ok(Some(claims))
-    }
-
-    /// Returns the claims of what is shown for `room`, where whoever shows it is not banned.
-    pub fn claims_in(&self, room: &RoomName, shown: Shown<'_>) -> Result<Option<Claims>, Refusal> {
-        self.enter(room, shown).map(|(claims, _)| claims)
     }
 
     /// Returns the claims of what is shown for `room`, and a permit for what is opened by them.

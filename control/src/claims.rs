@@ -275,7 +275,8 @@ impl Claims {
             Left::Expired(ago) => Some(now.0 + (LEEWAY + grace).saturating_sub(ago)),
         };
         let (room, person, place) = (room_of(action).clone(), self.person().ok().flatten(), place_of(action));
-        Grant { room, person, nameless: self.nameless(network), place, until }
+        let ticket = self.seat.and(self.jti.as_deref()).map(Into::into);
+        Grant { room, person, nameless: self.nameless(network), place, ticket, until }
     }
 
     /// Checks that the role allows an action.

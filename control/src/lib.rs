@@ -11,6 +11,8 @@ mod clock;
 mod keys;
 mod random;
 mod rooms;
+#[cfg(test)]
+mod simulation;
 mod standing;
 mod ticket;
 mod webhook;

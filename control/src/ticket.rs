@@ -39,12 +39,13 @@ impl Grants {
         self.0.entry(name.room.clone()).or_default().insert(name.participant.clone(), good);
     }
 
-    fn remove(&mut self, name: &SourceName) {
-        let Some(own) = self.0.get_mut(&name.room) else { return };
-        own.remove(&name.participant);
+    fn remove(&mut self, name: &SourceName) -> Option<String> {
+        let own = self.0.get_mut(&name.room)?;
+        let removed = own.remove(&name.participant);
         if own.is_empty() {
             self.0.remove(&name.room);
         }
+        removed.map(|good| good.id)
     }
 }
 
@@ -167,22 +168,22 @@ impl Tickets {
         self.grants.lock().get(name).is_some_and(|current| current.id == id)
     }
 
-    /// Ends the grant for `name` if another person than this one has it.
-    pub fn keep_for(&self, name: &SourceName, person: Option<&PersonId>) {
+    /// Ends the grant for `name` if another person than this one has it. Returns its id.
+    pub fn keep_for(&self, name: &SourceName, person: Option<&PersonId>) -> Option<String> {
         let mut grants = self.grants.lock();
-        if grants.get(name).is_some_and(|good| Some(&good.person) != person) {
-            grants.remove(name);
-        }
+        let is_of_another = grants.get(name).is_some_and(|good| Some(&good.person) != person);
+        if is_of_another { grants.remove(name) } else { None }
     }
 
-    /// Ends the grant for `name`.
-    pub fn void(&self, name: &SourceName) {
-        self.grants.lock().remove(name);
+    /// Ends the grant for `name`. Returns its id.
+    pub fn void(&self, name: &SourceName) -> Option<String> {
+        self.grants.lock().remove(name)
     }
 
-    /// Ends all grants of a room.
-    pub fn void_room(&self, room: &RoomName) {
-        self.grants.lock().0.remove(room);
+    /// Ends all grants of a room. Returns their ids.
+    pub fn void_room(&self, room: &RoomName) -> Vec<String> {
+        let own = self.grants.lock().0.remove(room).unwrap_or_default();
+        own.into_values().map(|good| good.id).collect()
     }
 }
 
@@ -238,7 +239,10 @@ mod tests {
         let next = tickets.issue(&Grant { person: &ben, ..grant }, Date(1_000_000), None).token.unwrap();
         assert!(good(&next) && !good(&token), "another person has the place");
         tickets.keep_for(&host, None);
-        assert!(!good(&next) && gate.claims(Some(&next)).is_err(), "nobody has it, for whatever it is shown");
+        assert!(
+            !good(&next) && gate.claims(Shown::token(Some(&next))).is_err(),
+            "nobody has it, for whatever it is shown"
+        );
         assert!(gate.check(Action::Play(&host.room), Shown::token(Some(&next))).is_err());
     }
 

@@ -63,6 +63,8 @@ pub struct Grant {
     pub nameless: Option<Principal>,
     /// The place on mic that it acts for: as a publisher, or for a return feed.
     pub place: Option<ParticipantName>,
+    /// The id of the ticket that was shown, if it was one. It holds for as long as the ticket is good, whatever was opened by it.
+    pub ticket: Option<Box<str>>,
     /// When it is over by itself. A ticket is good for as long as the place is the person's.
     pub until: Option<Instant>,
 }
@@ -74,6 +76,8 @@ pub enum Whose {
     Person(PersonId),
     /// Everything that was opened for this place on mic of the room.
     Place(ParticipantName),
+    /// Everything that was opened by the ticket with this id.
+    Ticket(Box<str>),
     /// Everything that was opened in the room by claims that name nobody, and for which this principal answers.
     Nameless(Principal),
 }
@@ -134,9 +138,10 @@ struct Held {
 
 impl Held {
     fn keys(&self) -> impl Iterator<Item = (RoomName, Whose)> + use<> {
-        let Grant { room, person, nameless, place, .. } = self.grant.clone();
-        let whose = [person.map(Whose::Person), place.map(Whose::Place), nameless.map(Whose::Nameless)];
-        whose.into_iter().flatten().map(move |whose| (room.clone(), whose))
+        let Grant { room, person, nameless, place, ticket, .. } = self.grant.clone();
+        let named = [person.map(Whose::Person), nameless.map(Whose::Nameless)];
+        let whose = named.into_iter().chain([place.map(Whose::Place), ticket.map(Whose::Ticket)]);
+        whose.flatten().map(move |whose| (room.clone(), whose))
     }
 }
 
@@ -302,7 +307,7 @@ mod tests {
     }
 
     fn grant(person: &str, until: Option<Instant>) -> Grant {
-        Grant { room: room(), person: Some(person.parse().unwrap()), nameless: None, place: None, until }
+        Grant { room: room(), person: Some(person.parse().unwrap()), nameless: None, place: None, ticket: None, until }
     }
 
     fn person(id: &str) -> Whose {
@@ -420,6 +425,7 @@ mod tests {
                         person,
                         nameless: answers.then(|| Principal::Token(name(random.below(3)).into())),
                         place: (random.below(3) == 0).then(|| name(random.below(3)).parse().unwrap()),
+                        ticket: (random.below(3) == 0).then(|| name(random.below(3)).into()),
                         until: (random.below(3) > 0).then(|| now + Duration::from_millis(random.below(20_000))),
                     };
                     let permit = permits.open(grant.clone());
@@ -427,8 +433,9 @@ mod tests {
                 }
                 5 | 6 => {
                     let id = name(random.below(3));
-                    let (whose, why) = match random.below(3) {
+                    let (whose, why) = match random.below(4) {
                         0 => (person(id), Ending::Banned),
+                        2 => (Whose::Ticket(id.into()), Ending::PlaceLost),
                         1 => (Whose::Nameless(Principal::Token(id.into())), Ending::Removed),
                         _ => (Whose::Place(id.parse().unwrap()), Ending::PlaceLost),
                     };
@@ -438,6 +445,7 @@ mod tests {
                         let of = match &whose {
                             Whose::Person(person) => grant.person.as_ref() == Some(person),
                             Whose::Place(place) => grant.place.as_ref() == Some(place),
+                            Whose::Ticket(id) => grant.ticket.as_ref() == Some(id),
                             Whose::Nameless(who) => grant.nameless.as_ref() == Some(who),
                         };
                         of && grant.room == room

@@ -7,7 +7,9 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use onmic_http::{Problem, Sender};
+use onmic_media::gate::Refusal;
 use onmic_media::name::Principal;
+use onmic_media::{Ending, Permit};
 use onmic_room::{Actor, RoomName};
 
 use super::Api;
@@ -20,9 +22,11 @@ use crate::rooms::rate::Doing;
 /// The caller, and the room that they call.
 pub struct Caller {
     pub room: RoomName,
-    pub by: Actor,
+    by: Actor,
     /// Who answers for the call, if anybody has to.
-    pub who: Option<Principal>,
+    who: Option<Principal>,
+    /// The right to call. It may be lost while the body comes, which may take minutes, and while pictures wait to be decoded.
+    permit: Permit,
 }
 
 impl FromRequestParts<Api> for Caller {
@@ -35,12 +39,13 @@ impl FromRequestParts<Api> for Caller {
         });
         let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
         let Ok(sender) = Sender::from_request_parts(parts, api).await;
-        let (by, who) = match api.gate.claims_in(&room, sender.shown())? {
+        let (claims, permit) = api.gate.enter(&room, sender.shown())?;
+        let (by, who) = match claims {
             None => (Actor::admin(), None),
             Some(claims) => (claims.actor()?, claims.principal(sender.counted())),
         };
         api.keep_rate(who.as_ref(), Doing::Request)?;
-        Ok(Self { room, by, who })
+        Ok(Self { room, by, who, permit })
     }
 }
 
@@ -73,12 +78,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Bo
 }
 
 impl Caller {
+    /// Returns who calls, unless they have lost the right to since they began.
+    pub(super) fn by(&self) -> Result<&Actor, Problem> {
+        self.permit.ended().map_or(Ok(&self.by), |why| Err(refusal(why).into()))
+    }
+
     /// Carries out an order of the caller.
     pub(super) async fn order(&self, api: &Api, order: Order) -> Result<Done, Problem> {
+        let by = self.by()?;
         if let Order::Chat(_) = order {
             api.keep_rate(self.who.as_ref(), Doing::Chat)?;
         }
-        Ok(api.rooms.order(&self.room, &self.by, order).await?)
+        tokio::select! {
+            biased;
+            done = api.rooms.order(&self.room, by, order) => Ok(done?),
+            why = self.permit.end() => Err(refusal(why).into()),
+        }
     }
 
     /// Carries out a command of the caller, as over the WebSocket.
@@ -99,5 +114,15 @@ impl Caller {
     /// Returns the address of a part of the caller's room.
     pub(super) fn address(&self, rest: &str) -> String {
         format!("/api/v1/rooms/{}{rest}", self.room)
+    }
+}
+
+/// Returns why somebody is refused who has lost the right to call.
+fn refusal(why: Ending) -> Refusal {
+    let sentence = why.to_string();
+    match why {
+        Ending::Expired => Refusal::TokenInvalid(sentence),
+        Ending::PlaceLost | Ending::Removed => Refusal::NotAllowed(sentence),
+        Ending::Banned => Refusal::Banned(sentence),
     }
 }

@@ -3,7 +3,9 @@
 mod addresses;
 mod advice;
 mod caller;
+pub mod client;
 mod commands;
+mod conduct;
 mod events;
 mod json;
 mod openapi;
@@ -12,12 +14,10 @@ mod problem;
 mod rest;
 mod rooms;
 mod server;
-mod strikes;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -51,9 +51,9 @@ impl Api {
     }
 
     /// Counts what a principal does, unless nobody counts.
-    fn keep_rate(&self, who: Option<&Principal>, doing: Doing) -> Result<(), Denied> {
+    pub(crate) fn keep_rate(&self, who: Option<&Principal>, doing: Doing) -> Result<(), Denied> {
         let Some(who) = who else { return Ok(()) };
-        self.rates.take(who, doing, Instant::now()).map_err(|wait| {
+        self.rates.take(who, doing, self.rooms.now()).map_err(|wait| {
             DropReason::TooFast.count(1);
             Denied::TooFast(wait)
         })

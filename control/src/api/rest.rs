@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use onmic_http::{Problem, token};
+use onmic_http::{Problem, Sender};
 use onmic_room::{Authority, Command, Input, Settings, Who};
 
 use super::caller::{Body, Caller, Of};
@@ -128,19 +128,16 @@ pub struct NewRoom {
 #[utoipa::path(post, path = "/api/v1/rooms", tag = "rooms", request_body = NewRoom,
     responses((status = 201, body = RoomState, description = "Created."), (status = 200, body = RoomState, description = "The room was there, with these settings."),
         (status = 400), (status = 401), (status = 403), (status = 409), (status = 422), (status = 429)))]
-pub async fn create(
-    State(api): State<Api>,
-    headers: axum::http::HeaderMap,
-    uri: axum::http::Uri,
-    request: Request,
-) -> Result<Response, Problem> {
+pub async fn create(State(api): State<Api>, sender: Sender, request: Request) -> Result<Response, Problem> {
     // The token comes before the body, so that a stranger is not waited for.
-    let claims = api.gate.claims(token(&headers, &uri))?;
+    let claims = api.gate.claims(sender.shown())?;
     if claims.as_ref().is_some_and(|claims| claims.authority() != Authority::Admin) {
         let detail = "Only an admin creates rooms. A host's room begins when the host publishes or joins.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     let Body(new) = Body::<NewRoom>::from_request(request, &api).await?;
+    // It is asked again, because the body may have taken long.
+    let claims = api.gate.claims(sender.shown())?;
     let change: RoomChange = serde_json::from_value(Value::Object(new.settings)).map_err(|error| malformed(&error))?;
     let room = room_name(&new.room)?;
     if let Some(claims) = claims {
@@ -160,7 +157,7 @@ pub async fn configure(
     caller: Caller,
     Body(change): Body<RoomChange>,
 ) -> Result<Response, Problem> {
-    api.rooms.configure(&caller.room, &caller.by, |before| change.of(before))?;
+    api.rooms.configure(&caller.room, caller.by()?, |before| change.of(before))?;
     let state = api.rooms.room(&caller.room).map(|(state, _)| state);
     Ok(Json(state.as_deref()).into_response())
 }
@@ -168,8 +165,9 @@ pub async fn configure(
 /// Ends a room. Everybody on mic is sent away, and everybody connected is told.
 #[utoipa::path(delete, path = "/api/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
-pub async fn end(State(api): State<Api>, Caller { room, by, .. }: Caller) -> Result<StatusCode, Problem> {
-    api.rooms.apply(Input::End { room, by })?;
+pub async fn end(State(api): State<Api>, caller: Caller) -> Result<StatusCode, Problem> {
+    let by = caller.by()?.clone();
+    api.rooms.apply(Input::End { room: caller.room, by })?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -187,7 +185,7 @@ pub struct Persons {
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/persons", tag = "rooms", params(("room" = String, Path), PageQuery),
     responses((status = 200, body = Persons), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
 pub async fn persons(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Persons>, Problem> {
-    let mut persons = api.rooms.persons(&caller.room, &caller.by, page.part())?;
+    let mut persons = api.rooms.persons(&caller.room, caller.by()?, page.part())?;
     let next = page.cut(&mut persons, |person| person.person.as_str());
     Ok(Json(Persons { persons: persons.iter().map(wire::person).collect(), next }))
 }
@@ -214,7 +212,7 @@ pub struct Bans {
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/bans", tag = "rooms", params(("room" = String, Path), PageQuery),
     responses((status = 200, body = Bans), (status = 401), (status = 403), (status = 404), (status = 422), (status = 429)))]
 pub async fn bans(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json<Bans>, Problem> {
-    let mut bans = api.rooms.bans(&caller.room, &caller.by, page.part())?;
+    let mut bans = api.rooms.bans(&caller.room, caller.by()?, page.part())?;
     let next = page.cut(&mut bans, |ban| &ban.person);
     Ok(Json(Bans { bans, next }))
 }
@@ -538,7 +536,7 @@ pub async fn set_overlays(
 
 /// Returns the picture of an overlay as it was sent.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/overlays/{id}/image", tag = "rooms", params(("room" = String, Path), ("id" = String, Path)),
-    responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404)))]
+    responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404), (status = 429)))]
 pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<String>) -> Result<Response, Problem> {
     let image = api.rooms.image(&caller.room, &id);
     let image = image.ok_or_else(|| Problem::not_found(format!("There is no overlay {id:?} with a picture.")))?;

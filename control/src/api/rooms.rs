@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use onmic_http::{Problem, Sender, token};
+use onmic_http::{Problem, Sender};
 use onmic_media::{Feed, Hub, MediaKind, Presence, RoomName, Source, WallTime};
 
 use super::Api;
@@ -113,11 +113,11 @@ pub struct Audio {
 }
 
 /// Lists all rooms. Where the server asks for tokens, it lists those that the token is for.
-#[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401)))]
-pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    let claims = api.gate.claims(token(&headers, &uri))?;
+#[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401), (status = 403)))]
+pub async fn list(State(api): State<Api>, sender: Sender) -> Result<Response, Problem> {
+    let claims = api.gate.claims(sender.shown())?;
     if let Some(claims) = claims.filter(|claims| !claims.covers_all()) {
-        let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), Instant::now());
+        let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), api.rooms.now());
         let rooms = claims.only_room().and_then(listed).into_iter().collect();
         return Ok(Json(Rooms { rooms }).into_response());
     }
@@ -128,7 +128,7 @@ pub async fn list(State(api): State<Api>, headers: HeaderMap, uri: Uri) -> Resul
 
 impl Rooms {
     fn all(api: &Api) -> Self {
-        let now = Instant::now();
+        let now = api.rooms.now();
         let opened = api.rooms.names().into_iter().map(|(room, opened)| (room, Some(opened)));
         let mut rooms: BTreeMap<RoomName, Option<WallTime>> =
             api.hub.rooms().into_iter().map(|room| (room, None)).collect();
@@ -151,7 +151,7 @@ pub async fn one(State(api): State<Api>, Path(room): Path<String>, sender: Sende
             "There is no room {room}: nobody is live in it, and nobody created it."
         )));
     }
-    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, Instant::now()) }))
+    Ok(Json(Room { state, ..Room::new(&api.hub, &room, &sources, opened, api.rooms.now()) }))
 }
 
 impl Room {

@@ -1,7 +1,5 @@
 //! `GET /api/v1/server`: what a page has to know of the server before it plays.
 
-use std::time::Instant;
-
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -31,7 +29,7 @@ pub async fn show(State(api): State<Api>) -> Json<Server> {
         version: env!("CARGO_PKG_VERSION"),
         rtmp_port: api.rtmp.0,
         rtmp_app: api.rtmp.1,
-        now: api.hub.calendar().at(Instant::now()).to_string(),
+        now: api.hub.calendar().at(api.rooms.now()).to_string(),
         auth: api.gate.is_closed(),
     })
 }

@@ -1,6 +1,7 @@
 //! The connection of a client to the events of a room.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use onmic_media::Share;
 use onmic_room::{Actor, RoomName};
@@ -23,6 +24,11 @@ impl Connection {
     /// Carries out an order of this person.
     pub async fn order(&self, order: Order) -> Result<Done, Denied> {
         self.rooms.order(&self.room, &self.by, order).await
+    }
+
+    /// Returns the time on the clock of the rooms.
+    pub fn now(&self) -> Instant {
+        self.rooms.now()
     }
 
     /// Returns a token that is cancelled when the node stops.

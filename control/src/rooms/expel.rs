@@ -18,13 +18,13 @@ use super::wire::BanState;
 use super::{Part, Rooms};
 use crate::bans::{BANS_MAX, Ban, LONGEST};
 
-/// How long somebody who left the mic may go on watching their return feed. Their player goes over to the program meanwhile.
+/// How long somebody who left the mic may go on with what their ticket opened. Their player goes over from the return feed to the
+/// program meanwhile, with a token of its own.
 const GOING_OVER: Duration = Duration::from_secs(5);
 
 impl Rooms {
     /// Voids the ticket of a place on mic that is lost, and ends what was opened for the place.
     pub(super) fn void(&self, name: &SourceName, reason: RevokeReason, now: Instant) {
-        self.standing.tickets.void(name);
         let when = match reason {
             RevokeReason::Removed | RevokeReason::Kicked => now,
             RevokeReason::Left
@@ -33,7 +33,7 @@ impl Rooms {
             | RevokeReason::HandedOver
             | RevokeReason::HostLeft
             | RevokeReason::RoomEnded => now + GOING_OVER,
-            // A publisher is refused, and the place was never theirs.
+            // A publisher is refused, and the place was never theirs. Whoever has it keeps the ticket.
             RevokeReason::NotSeated
             | RevokeReason::SeatsFull
             | RevokeReason::RoomLocked
@@ -43,8 +43,20 @@ impl Rooms {
             | RevokeReason::PersonsFull
             | RevokeReason::RoomsFull => return,
         };
+        self.end_tickets(&name.room, self.standing.tickets.void(name), when, now);
         let whose = Whose::Place(name.participant.clone());
         self.standing.permits.end(&name.room, whose, Ending::PlaceLost, when, now);
+    }
+
+    /// Ends what was opened by tickets of a room that are void from now on, after the time to go over to something else.
+    pub(super) fn go_over(&self, room: &RoomName, tickets: impl IntoIterator<Item = String>, now: Instant) {
+        self.end_tickets(room, tickets, now + GOING_OVER, now);
+    }
+
+    fn end_tickets(&self, room: &RoomName, tickets: impl IntoIterator<Item = String>, when: Instant, now: Instant) {
+        for id in tickets {
+            self.standing.permits.end(room, Whose::Ticket(id.into()), Ending::PlaceLost, when, now);
+        }
     }
 
     /// Ends everything that a person has open in a room. For a guest, it ends what was opened without a name by whoever answers
@@ -108,7 +120,9 @@ impl Rooms {
         drop(live);
         self.note_bans(room);
         match self.send_out(room, by, person, Ending::Banned) {
-            Ok(()) | Err(Denied::Refused(Refused::RoomUnknown(_))) => {}
+            Ok(()) => {}
+            // They may watch, or wait to, where there is no room yet.
+            Err(Denied::Refused(Refused::RoomUnknown(_))) => self.expel(room, None, person, Ending::Banned, now),
             Err(denied) => return Err(denied),
         }
         Ok(Done { changed: Changed { ban: Some(told), ..Changed::default() }, created })

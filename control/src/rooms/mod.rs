@@ -25,13 +25,13 @@ mod log;
 pub mod look;
 pub mod mailbox;
 pub mod order;
+#[cfg(test)]
+mod probe;
 pub mod program;
 pub mod rate;
 pub mod refusal;
 mod rendered;
 mod reports;
-#[cfg(test)]
-mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -280,7 +280,8 @@ impl Rooms {
         true
     }
 
-    fn now(&self) -> Instant {
+    /// Returns the time, as everything that rooms and tokens have to do with reads it.
+    pub fn now(&self) -> Instant {
         self.standing.clock.now()
     }
 
@@ -402,7 +403,7 @@ impl Rooms {
                     self.ringer.end(&live.channel, Closing::Ended);
                     gauge!(metric::ROOMS).decrement(1.0);
                 }
-                self.standing.tickets.void_room(room);
+                self.go_over(room, self.standing.tickets.void_room(room), now);
                 self.stage.ended(room);
                 tracing::info!(%room, "room ended");
             }
@@ -436,7 +437,8 @@ impl Rooms {
                 if host.person.is_some() {
                     live.opened_by = None;
                 }
-                self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
+                let former = self.standing.tickets.keep_for(&SourceName::host(room.clone()), host.person.as_ref());
+                self.go_over(room, former, now);
             }
             Event::RoomConfigured { kept: true, .. } => live.opened_by = None,
             Event::SourceUp { source } => {

@@ -304,3 +304,23 @@ fn a_join_in_a_crowd_renders_nothing_but_what_it_changes() {
     let first: Value = serde_json::from_slice(&messages.try_recv().unwrap()).unwrap();
     assert_eq!((&first["room"]["requests"][0]["name"], named(&state())), (&json!("Anna B"), json!("Anna B")));
 }
+
+#[tokio::test]
+async fn a_former_host_who_publishes_again_leaves_the_next_one_their_ticket() {
+    let (rooms, room) = (rooms(), name("demo"));
+    let (mia, _told) = enter(&rooms, "demo", "mia", Authority::Host);
+    let (_ben, _messages) = enter(&rooms, "demo", "ben", Authority::Viewer);
+    let ben: PersonId = "ben".parse().unwrap();
+    mia.order(Order::Machine(Command::HandOver { person: ben.clone() })).await.unwrap();
+    let tickets = || rooms.standing.tickets.of_room(&room);
+    let before = tickets();
+    assert_eq!(before.iter().map(|(_, good)| &good.person).collect::<Vec<_>>(), [&ben]);
+    let (source, person) = (SourceName::host(room.clone()), mia.by.person.clone());
+    let admission = onmic_media::Admission { person: person.clone(), ..Default::default() };
+    let by = admission.by(onmic_media::Protocol::Rtmp);
+    let publication = rooms.hub.publish(&source, by, Instant::now()).unwrap();
+    let (room, participant) = (room.clone(), source.participant.clone());
+    rooms.bring_up(&source, Input::SourceUp { room, participant, person, video: true, audio: true }, None);
+    assert!(!publication.is_current(), "another one is the host");
+    assert_eq!(tickets(), before);
+}

@@ -148,8 +148,10 @@ async fn a_token_that_creates_no_room_is_refused_before_the_body_has_come() {
 async fn a_ban_outlives_its_room_and_admins_keep_it_without_one() {
     let server = Server::start(SECRET, |_| {}).await;
     let (bans, admin) = ("/api/v1/rooms/demo/bans", token("admin", "root"));
+    let watching = server.watches("ben").unwrap();
     let (status, _) = server.send("POST", bans, &admin, r#"{"person":"ben","seconds":60}"#).await;
     assert_eq!(status, 201);
+    assert!(watching.ended().is_some(), "he waits for the room");
     let _host = server.join("demo", &query("host", "mia")).await;
     assert_eq!(server.connect("demo", &query("viewer", "ben")).await.err(), Some(StatusCode::FORBIDDEN));
     server.send("DELETE", "/api/v1/rooms/demo", &admin, "").await;
@@ -297,4 +299,77 @@ async fn a_websocket_brings_its_token_and_key_in_no_address() {
     assert_eq!(same.person(), person, "the key proves who they are");
     assert_eq!(connect("", "onmic.v1, token.nonsense").await.err(), Some(401));
     assert_eq!(connect("", "onmic.v1").await.err(), Some(401));
+}
+
+#[tokio::test]
+async fn somebody_who_is_banned_from_the_room_of_their_token_is_not_told_of_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let list = async |token: &str| server.send("GET", "/api/v1/rooms", token, "").await;
+    let ben = token("viewer", "ben");
+    assert_eq!(list(&ben).await.1["rooms"][0]["name"], "demo");
+    host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await;
+    assert_eq!(list(&ben).await.0, 403);
+    assert_eq!(list(&token("viewer", "anna")).await.0, 200);
+}
+
+#[tokio::test]
+async fn somebody_who_is_banned_while_their_body_comes_does_nothing_by_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut anna = server.join("demo", &query("viewer", "anna")).await;
+    let mia = server.join("demo", &query("host", "mia")).await;
+    let begin = async |path: &str, body: &str| {
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            token("host", "mia"),
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection
+    };
+    let bodies = [r#"{"title":"ha"}"#, r#"{"labels":true}"#];
+    let mut begun = [begin("/api/v1/rooms/demo", bodies[0]).await, begin("/api/v1/rooms/demo/look", bodies[1]).await];
+    while server.standing.permits.len() < 4 {
+        tokio::task::yield_now().await; // Both are waited for.
+    }
+    let ban = r#"{"person":"mia","seconds":60}"#;
+    assert_eq!(server.send("POST", "/api/v1/rooms/demo/bans", &token("admin", "root"), ban).await.0, 201);
+    for (connection, body) in begun.iter_mut().zip(bodies) {
+        connection.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("You are banned"), "{answer}");
+    }
+    assert_eq!(server.send("GET", "/api/v1/rooms/demo", &token("viewer", "anna"), "").await.1["state"]["title"], "");
+    assert_eq!(anna.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
+    drop(mia);
+}
+
+#[tokio::test]
+async fn what_a_ticket_opened_ends_with_the_place_whatever_it_is() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let mut ben = server.join("demo", &query("viewer", "ben")).await;
+    ben.ask(json!({"kind": "request-mic"})).await;
+    host.ask(json!({"kind": "grant", "person": "ben"})).await;
+    let ticket = ben.ticket().await["token"].as_str().unwrap().to_owned();
+    let watches = |token: &str| {
+        let shown = Shown::token(Some(token));
+        server.gate.open(Action::Play(&"demo".parse().unwrap()), shown).map(|(_, permit)| permit)
+    };
+    let (watching, own) = (watches(&ticket).unwrap(), server.watches("ben").unwrap());
+    let mut window = server.join("demo", &format!("token={ticket}")).await;
+    assert_eq!(
+        window.ask(json!({"kind": "mute", "audio": true})).await["ok"],
+        true,
+        "it is good while the seat is his"
+    );
+    ben.ask(json!({"kind": "leave-mic"})).await;
+    assert_eq!(watching.ended(), None, "a player goes over to the program");
+    server.standing.permits.expire(Instant::now() + Duration::from_secs(6));
+    assert_eq!(window.closed().await, 4403);
+    assert!(watching.ended().is_some() && watches(&ticket).is_err());
+    assert_eq!(own.ended(), None, "his own token is good");
+    assert_eq!(ben.ask(json!({"kind": "chat", "text": "hello"})).await["ok"], true);
 }
