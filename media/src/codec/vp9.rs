@@ -28,7 +28,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Parses a keyframe (of a superframe, its first frame). Fails with `Missing` for any other frame.
+    /// Parses a keyframe (of a superframe, its first frame, but with the size of the largest layer). Fails with `Missing` for
+    /// any other frame.
     pub fn from_keyframe(frame: &[u8]) -> Result<Self, Malformed> {
         let mut reader = BitReader::new(WHAT, frame);
         let header = FrameHeader::parse(&mut reader)?;
@@ -41,6 +42,8 @@ impl Parameters {
         let (bit_depth, chroma_subsampling, colour) = colour_config(&mut reader, header.profile)?;
         let width = picture_side(WHAT, "width", u64::from(reader.bits(16)?) + 1)?;
         let height = picture_side(WHAT, "height", u64::from(reader.bits(16)?) + 1)?;
+        let upper = layers(frame).filter_map(|layer| size_of_layer(layer).ok().flatten());
+        let (width, height) = upper.fold((width, height), |most, own| if own.0 > most.0 { own } else { most });
         let level = lowest_level(width, height);
         Ok(Self { profile: header.profile, level, bit_depth, chroma_subsampling, colour, width, height })
     }
@@ -88,9 +91,72 @@ pub fn is_keyframe(frame: &[u8]) -> bool {
     FrameHeader::parse(&mut BitReader::new(WHAT, frame)).is_ok_and(|header| header.keyframe)
 }
 
+/// The most frames of a superframe (Annex B).
+const SUPERFRAME_MAX: usize = 8;
+
+/// The marker in front of the index of a superframe, and behind it.
+const INDEX_MARKER: u8 = 0b1100_0000;
+
+/// Makes a superframe of frames that lie one behind the other and begin at `starts`: appends the index by which decoders find
+/// them (Annex B). One frame needs none.
+pub fn append_index(frames: &mut BytesMut, starts: &[usize]) {
+    if !(2..=SUPERFRAME_MAX).contains(&starts.len()) {
+        return;
+    }
+    let ends = starts[1..].iter().copied().chain([frames.len()]);
+    let sizes: Vec<u32> = starts.iter().zip(ends).map(|(start, end)| end.saturating_sub(*start) as u32).collect();
+    let largest = sizes.iter().copied().max().unwrap_or_default();
+    let size_bytes = (u32::BITS - largest.leading_zeros()).div_ceil(8).max(1) as usize;
+    let marker = INDEX_MARKER | (size_bytes as u8 - 1) << 3 | (sizes.len() as u8 - 1);
+    frames.put_u8(marker);
+    sizes.iter().for_each(|size| frames.put_slice(&size.to_le_bytes()[..size_bytes]));
+    frames.put_u8(marker);
+}
+
+/// Returns the frames of a superframe behind the first one. There are none in any other frame.
+fn layers(superframe: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let index = superframe.last().filter(|&&marker| marker & 0b1110_0000 == INDEX_MARKER).and_then(|&marker| {
+        let (count, size_bytes) = (usize::from(marker & 7) + 1, usize::from(marker >> 3 & 3) + 1);
+        let (frames, index) = superframe.split_at_checked(superframe.len().checked_sub(count * size_bytes + 2)?)?;
+        (index[0] == marker).then_some((frames, index[1..index.len() - 1].chunks_exact(size_bytes)))
+    });
+    let (mut rest, sizes) = index.unwrap_or_else(|| (&[], <&[u8]>::default().chunks_exact(1)));
+    let frames = sizes.map_while(move |size| {
+        let size = size.iter().rev().fold(0_usize, |size, byte| size << 8 | usize::from(*byte));
+        let (frame, after) = rest.split_at_checked(size)?;
+        rest = after;
+        Some(frame)
+    });
+    frames.skip(1)
+}
+
+/// Returns the size that a frame states which is not a keyframe. `None` if it has that of another frame.
+fn size_of_layer(frame: &[u8]) -> Result<Option<(u32, u32)>, Malformed> {
+    const REFERENCES: usize = 3;
+    let mut reader = BitReader::new(WHAT, frame);
+    let header = FrameHeader::parse(&mut reader)?;
+    // A frame that is not shown may be predicted from nothing, which has other fields.
+    if header.keyframe || !header.shown {
+        return Ok(None);
+    }
+    let reset_frame_context = if header.error_resilient { 0 } else { 2 };
+    reader.skip(reset_frame_context + 8 + REFERENCES * 4)?; // refresh_frame_flags; ref_frame_idx and its sign bias
+    for _ in 0..REFERENCES {
+        if reader.flag()? {
+            return Ok(None); // found_ref
+        }
+    }
+    let width = picture_side(WHAT, "width", u64::from(reader.bits(16)?) + 1)?;
+    let height = picture_side(WHAT, "height", u64::from(reader.bits(16)?) + 1)?;
+    Ok(Some((width, height)))
+}
+
 struct FrameHeader {
     profile: u8,
     keyframe: bool,
+    /// Whether it is a new frame that is shown, not one from before.
+    shown: bool,
+    error_resilient: bool,
 }
 
 impl FrameHeader {
@@ -104,11 +170,11 @@ impl FrameHeader {
             return Err(Malformed::Unsupported { what: WHAT, field: "profile", value: 4 });
         }
         if reader.flag()? {
-            return Ok(Self { profile, keyframe: false }); // show_existing_frame
+            return Ok(Self { profile, keyframe: false, shown: false, error_resilient: false }); // show_existing_frame
         }
         let keyframe = !reader.flag()?;
-        reader.skip(2)?; // show_frame, error_resilient_mode
-        Ok(Self { profile, keyframe })
+        let (shown, error_resilient) = (reader.flag()?, reader.flag()?);
+        Ok(Self { profile, keyframe, shown, error_resilient })
     }
 }
 
@@ -167,4 +233,63 @@ fn lowest_level(width: u32, height: u32) -> u8 {
     ];
     let size = u64::from(width) * u64::from(height);
     LEVELS.iter().find(|&&(_, rate, largest)| size <= largest && size * 30 <= rate).map_or(62, |level| level.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::bits::BitWriter;
+
+    /// Writes the header of a keyframe of profile 0, or of a frame that another one of the same picture predicts.
+    fn layer(keyframe: bool, (width, height): (u32, u32)) -> Vec<u8> {
+        let mut writer = BitWriter::new();
+        writer.bits(0b10, 2);
+        writer.bits(0, 3); // The profile, and show_existing_frame.
+        writer.bits(u32::from(!keyframe), 1);
+        writer.bits(0b10, 2); // It is shown, and not resilient to errors.
+        if keyframe {
+            writer.bits(0x49_83_42, 24);
+            writer.bits(0b001_0, 4); // BT.601, not the full range.
+        } else {
+            writer.bits(0, 2 + 8 + 3 * 4);
+            writer.bits(0, 3); // It has the size of no reference.
+        }
+        writer.bits(width - 1, 16);
+        writer.bits(height - 1, 16);
+        writer.bits(0, 32);
+        writer.finish()
+    }
+
+    #[test]
+    fn the_size_of_a_picture_in_layers_is_that_of_the_largest() {
+        let parts = [layer(true, (160, 90)), layer(false, (320, 180)), layer(false, (640, 360))];
+        let mut starts = vec![0];
+        let mut frames = BytesMut::new();
+        for part in &parts {
+            frames.put_slice(part);
+            starts.push(frames.len());
+        }
+        starts.pop();
+        let size = |frame: &[u8]| Parameters::from_keyframe(frame).map(|read| (read.width, read.height));
+        assert_eq!(size(&frames), Ok((160, 90)), "without an index the others are not found");
+        append_index(&mut frames, &starts);
+        assert_eq!(size(&frames), Ok((640, 360)));
+        assert!(is_keyframe(&frames));
+        let found: Vec<_> = layers(&frames).collect();
+        assert_eq!(found, [&parts[1][..], &parts[2]]);
+        for end in 0..frames.len() {
+            layers(&frames[..end]).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn sizes_of_more_than_a_byte_are_found_again_and_one_frame_gets_no_index() {
+        let mut frames = BytesMut::from(&[1; 70_000][..]);
+        append_index(&mut frames, &[0]);
+        assert_eq!(frames.len(), 70_000);
+        append_index(&mut frames, &[0, 300, 600]);
+        assert_eq!(frames[70_000..], [0xd2, 44, 1, 0, 44, 1, 0, 0x18, 0x0f, 1, 0xd2]);
+        let found: Vec<_> = layers(&frames).map(<[u8]>::len).collect();
+        assert_eq!(found, [300, 69_400]);
+    }
 }

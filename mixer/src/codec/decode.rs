@@ -91,38 +91,56 @@ fn receive(decoder: &mut Opened, frame: &mut frame::Frame) -> Result<bool, Error
 }
 
 /// Decodes one video stream.
-pub struct VideoDecoder(Opened);
+pub struct VideoDecoder {
+    opened: Opened,
+    /// What came behind the frame that was given out last.
+    next: Option<Result<frame::Video, Error>>,
+}
 
 impl VideoDecoder {
     /// Opens a decoder for frames with these parameters.
     pub fn open(parameters: &Parameters) -> Result<Self, Error> {
-        open(parameters).map(Self)
+        Ok(Self { opened: open(parameters)?, next: None })
     }
 
     /// Takes in one coded frame. All raw frames must be received before the next call.
     pub fn send(&mut self, payload: &[u8], ordinal: i64) -> Result<(), Error> {
-        send(&mut self.0, payload, ordinal)
+        send(&mut self.opened, payload, ordinal)
     }
 
-    /// Returns the next raw frame in presentation order. Its `pts` is the ordinal that its coded frame was sent with.
+    /// Returns the next raw frame in presentation order. Its `pts` is the ordinal that its coded frame was sent with. Of the
+    /// spatial layers of one coded frame only the last comes out, which is the largest.
     pub fn receive(&mut self) -> Result<Option<frame::Video>, Error> {
-        let mut frame = frame::Video::empty();
-        Ok(receive(&mut self.0, &mut frame)?.then_some(frame))
+        let mut last = self.next.take().transpose()?;
+        loop {
+            let mut frame = frame::Video::empty();
+            let next = receive(&mut self.opened, &mut frame).map(|came| came.then_some(frame)).transpose();
+            let Some(next) = next else { return Ok(last) };
+            last = match (last, next) {
+                (None, next) => Some(next?),
+                (Some(known), Ok(next)) if known.pts() == next.pts() => Some(next),
+                (known, next) => {
+                    self.next = Some(next);
+                    return Ok(known);
+                }
+            };
+        }
     }
 
     /// Ends the stream: the frames that the decoder holds back for reordering come out.
     pub fn finish(&mut self) {
-        self.0.send_eof().ok(); // Fails only if the stream was ended before.
+        self.opened.send_eof().ok(); // Fails only if the stream was ended before.
     }
 
     /// Resets the decoder. The next frame must be a keyframe.
     pub fn flush(&mut self) {
-        self.0.flush();
+        self.opened.flush();
+        self.next = None;
     }
 
     /// Sets whether the decoder skips frames that no other frame refers to. A caller that has to catch up skips them.
     pub fn skip_unreferenced(&mut self, skip: bool) {
-        self.0.skip_frame(if skip { Discard::NonReference } else { Discard::Default });
+        self.opened.skip_frame(if skip { Discard::NonReference } else { Discard::Default });
     }
 
     /// Decodes one keyframe apart from the stream. The decoder is flushed after it.
@@ -163,9 +181,37 @@ impl AudioDecoder {
 
 #[cfg(test)]
 mod tests {
-    use onmic_media::codec::opus;
+    use bytes::BytesMut;
+    use onmic_media::codec::{opus, vp9};
 
     use super::*;
+
+    const IVF_HEADER: usize = 32 + 12;
+
+    /// Returns the first frame of an IVF file, a keyframe.
+    fn keyframe(ivf: &[u8]) -> &[u8] {
+        let length = u32::from_le_bytes(ivf[32..36].try_into().unwrap()) as usize;
+        &ivf[IVF_HEADER..IVF_HEADER + length]
+    }
+
+    #[test]
+    fn of_the_layers_of_a_picture_the_last_comes_out() {
+        let layers = [
+            keyframe(include_bytes!("../../../media/tests/fixtures/vp9_profile0.ivf")),
+            keyframe(include_bytes!("../../../rtc/src/rtp/tests/fixtures/vp9.ivf")),
+        ];
+        let [small, large] = layers.map(|layer| vp9::Parameters::from_keyframe(layer).unwrap());
+        assert!(small.width < large.width);
+        let mut picture = BytesMut::from(&layers.concat()[..]);
+        vp9::append_index(&mut picture, &[0, layers[0].len()]);
+        let mut decoder = VideoDecoder::open(&Parameters::Vp9(small)).unwrap();
+        for ordinal in 0..3 {
+            decoder.send(&picture, ordinal).unwrap();
+            let shown = decoder.receive().unwrap().unwrap();
+            assert_eq!((shown.pts(), shown.width()), (Some(ordinal), large.width));
+            assert!(decoder.receive().unwrap().is_none());
+        }
+    }
 
     #[test]
     fn a_misspelt_option_is_an_error() {

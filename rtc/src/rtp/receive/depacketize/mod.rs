@@ -12,10 +12,14 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use onmic_media::codec::InBand;
+use onmic_media::codec::vp9::append_index;
 use onmic_media::{Codec, Parameters};
 
 /// The largest frame that is assembled, in bytes. A 4K keyframe has 1 to 2 MB.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
+
+/// The most spatial layers of a picture in VP9 (RFC 9628 4.2: three bits).
+const LAYERS_MAX: usize = 8;
 
 /// Why a packet or a frame cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +61,8 @@ pub struct Depacketizer {
 enum Format {
     Nal(nal::NalUnits),
     Vp8,
-    Vp9,
+    /// The places at which the layers of the frame begin.
+    Vp9(Vec<usize>),
     Av1(av1::Elements),
     Opus,
 }
@@ -70,7 +75,7 @@ impl Depacketizer {
             Codec::H264 => Format::Nal(nal::NalUnits::new(nal::NalCodec::H264)),
             Codec::H265 => Format::Nal(nal::NalUnits::new(nal::NalCodec::H265)),
             Codec::Vp8 => Format::Vp8,
-            Codec::Vp9 => Format::Vp9,
+            Codec::Vp9 => Format::Vp9(Vec::new()),
             Codec::Av1 => Format::Av1(av1::Elements::default()),
             Codec::Opus => Format::Opus,
             Codec::Aac | Codec::Metadata => return None,
@@ -88,7 +93,7 @@ impl Depacketizer {
         match &self.format {
             Format::Nal(units) => units.is_start(payload),
             Format::Vp8 => vp8::body(payload).is_ok_and(|(start, _)| start),
-            Format::Vp9 => vp9::body(payload).is_ok_and(|(start, _)| start),
+            Format::Vp9(_) => vp9::body(payload).is_ok_and(|(start, _)| start),
             Format::Av1(_) => av1::is_start(payload),
             Format::Opus => true,
         }
@@ -104,11 +109,20 @@ impl Depacketizer {
             Format::Nal(units) => units.push(payload, &mut self.frame)?,
             Format::Av1(elements) => elements.push(payload, &mut self.frame)?,
             Format::Opus => self.frame.extend_from_slice(payload),
-            Format::Vp8 | Format::Vp9 => {
-                let body = if matches!(self.format, Format::Vp8) { vp8::body } else { vp9::body };
-                let (start, body) = body(payload)?;
+            Format::Vp8 => {
+                let (start, body) = vp8::body(payload)?;
                 if is_first && !start {
                     return Err(Unusable::Malformed); // The beginning of the frame is missing.
+                }
+                self.frame.extend_from_slice(body);
+            }
+            Format::Vp9(layers) => {
+                let (start, body) = vp9::body(payload)?;
+                if is_first && !start {
+                    return Err(Unusable::Malformed);
+                }
+                if start && layers.len() <= LAYERS_MAX {
+                    layers.push(self.frame.len());
                 }
                 self.frame.extend_from_slice(body);
             }
@@ -121,7 +135,7 @@ impl Depacketizer {
         match &self.format {
             Format::Nal(units) => units.is_inside_unit(),
             Format::Av1(elements) => elements.is_inside_unit(),
-            Format::Vp8 | Format::Vp9 | Format::Opus => false,
+            Format::Vp8 | Format::Vp9(_) | Format::Opus => false,
         }
     }
 
@@ -130,6 +144,12 @@ impl Depacketizer {
         let finished = match &mut self.format {
             Format::Nal(units) => units.finish(&mut self.frame),
             Format::Av1(elements) => elements.finish(),
+            // The spatial layers of a picture are frames for a decoder.
+            Format::Vp9(layers) => {
+                append_index(&mut self.frame, layers);
+                layers.clear();
+                Ok(())
+            }
             _ => Ok(()),
         };
         let payload = self.frame.split().freeze();
@@ -149,6 +169,7 @@ impl Depacketizer {
         match &mut self.format {
             Format::Nal(units) => units.clear(),
             Format::Av1(elements) => elements.clear(),
+            Format::Vp9(layers) => layers.clear(),
             _ => {}
         }
     }
