@@ -34,6 +34,8 @@ metric::label_values! {
     /// A publisher's SEI, or other units that are not a picture, came without one: they were more than are kept for the
     /// next, or none came.
     UnitsWithoutPicture => "units_without_picture",
+    /// A NAL unit of a publisher has a type that is reserved or left open; the rest of its picture goes on.
+    UnitsReserved => "units_reserved",
     /// A publisher's frame was whole when its publication had ended: another has the name, or it sent too much.
     FrameAfterEnd => "frame_after_end",
     /// A publication already has the most tracks that it may have; a frame of a further track is refused.

@@ -54,6 +54,8 @@ enum Role {
     Set(usize),
     /// A delimiter, filler, or a unit that is nothing but its header.
     Nothing,
+    /// A unit that no decoder uses, and that a packet of RTP would be taken for something else with.
+    Reserved,
 }
 
 impl InBand {
@@ -75,8 +77,8 @@ impl InBand {
         self.parameters.as_ref()
     }
 
-    /// Learns from the next payload, and returns the frame in it in canonical form: without parameter sets, delimiters, filler
-    /// or ADTS, and behind what came without a picture before. It is empty when the payload has no picture. Nothing is copied
+    /// Learns from the next payload, and returns the frame in it in canonical form: without parameter sets, delimiters, filler,
+    /// reserved units or ADTS, and behind what came without a picture before. It is empty when the payload has no picture. Nothing is copied
     /// where what goes stands in front. A payload of more than [`UNITS_MAX`] units is refused.
     pub fn take(&mut self, payload: Bytes) -> Result<Bytes, Malformed> {
         let units = self.codec.units(&payload);
@@ -107,7 +109,7 @@ impl InBand {
     fn take_nal_units(&mut self, payload: Bytes) -> Bytes {
         let codec = self.codec;
         let mut came: [Vec<&[u8]>; KINDS] = Default::default();
-        let (mut plain, mut is_picture) = (true, false);
+        let (mut plain, mut is_picture, mut reserved) = (true, false, 0);
         // A peer may send thousands of sets. Comparing each with all before it took seconds.
         let mut seen = HashSet::new();
         for unit in nal::nal_units(&payload) {
@@ -121,9 +123,14 @@ impl InBand {
                     }
                 }
                 Role::Nothing => plain = false,
+                Role::Reserved => {
+                    plain = false;
+                    reserved += 1;
+                }
             }
         }
         drop(seen);
+        DropReason::UnitsReserved.count(reserved);
         if plain {
             return self.at_picture(payload, is_picture, true);
         }
@@ -131,7 +138,7 @@ impl InBand {
         let rest = nal::without(payload, |unit| match role(codec, unit) {
             Role::Slice | Role::Beside => false,
             Role::Set(_) => learnt,
-            Role::Nothing => true,
+            Role::Nothing | Role::Reserved => true,
         });
         self.at_picture(rest, is_picture, true)
     }
@@ -266,12 +273,14 @@ fn role(codec: Codec, unit: &[u8]) -> Role {
             8 => Role::Set(2),
             9 | 12 | 13 => Role::Nothing, // Delimiter, filler, the extension of an SPS for auxiliary pictures.
             _ if h264::is_slice(unit) => Role::Slice,
+            _ if h264::is_reserved(unit) => Role::Reserved,
             _ => Role::Beside,
         },
         _ if unit.len() <= 2 => Role::Nothing,
         _ => match h265::nal_type(unit) {
             kind @ 32..=34 => Role::Set(usize::from(kind) - 32),
             35 | 38 => Role::Nothing,
+            _ if h265::is_reserved(unit) => Role::Reserved,
             _ if h265::is_slice(unit) => Role::Slice,
             _ => Role::Beside,
         },
@@ -440,6 +449,23 @@ mod tests {
                 );
             }
             assert_eq!(in_band.take(picture.clone()).unwrap().as_ptr(), picture.as_ptr(), "{codec}: nothing is copied");
+        }
+    }
+
+    #[test]
+    fn reserved_units_are_left_out_and_cost_nothing_else() {
+        let h264 = [0, 17, 18, 22, 23, 24, 28, 30, 31].map(|kind| vec![0x60 | kind, 1, 2, 3]);
+        let h265 = [10, 15, 22, 31, 41, 47, 48, 49, 50, 62, 63].map(|kind: u8| vec![kind << 1, 1, 2, 3]);
+        for (codec, reserved) in [(Codec::H264, &h264[..]), (Codec::H265, &h265)] {
+            let (beside, picture) = beside_and_picture(codec);
+            for unit in reserved {
+                let unit = nal::join([&unit[..]]);
+                let mut in_band = InBand::new(codec, None);
+                assert!(in_band.take(unit.clone()).unwrap().is_empty(), "{codec} {unit:?}: it is not a picture");
+                let around = [&unit[..], &beside, &unit, &picture, &unit].concat();
+                assert_eq!(in_band.take(around.into()).unwrap(), [&beside[..], &picture].concat(), "{codec} {unit:?}");
+                assert!(!codec.is_keyframe(&unit) && !codec.continues_picture(&picture), "{codec}");
+            }
         }
     }
 

@@ -42,6 +42,12 @@ pub fn is_idr(nal: &[u8]) -> bool {
     nal_type(nal) == NAL_IDR
 }
 
+/// Returns whether the type of the NAL unit is reserved or left open (table 7-1). Decoders pass such a unit over, and packets of RTP
+/// have some of these numbers for themselves (RFC 6184 5.2).
+pub fn is_reserved(nal: &[u8]) -> bool {
+    matches!(nal_type(nal), 0 | 17 | 18 | 22..)
+}
+
 /// States how a slice predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -31,7 +31,7 @@ pub fn nal_type(nal: &[u8]) -> u8 {
 
 /// Returns whether the NAL unit is a slice of a picture.
 pub fn is_slice(nal: &[u8]) -> bool {
-    !nal.is_empty() && nal_type(nal) < NAL_FIRST_OF_NO_SLICE
+    !nal.is_empty() && nal_type(nal) < NAL_FIRST_OF_NO_SLICE && !is_reserved(nal)
 }
 
 /// Returns whether the NAL unit is a slice of a picture that decoding can start at: IDR, BLA or CRA.
@@ -42,6 +42,12 @@ pub fn is_irap(nal: &[u8]) -> bool {
 /// Returns whether the NAL unit is a slice of an IDR picture: nothing after it refers to anything before it.
 pub fn is_idr(nal: &[u8]) -> bool {
     NAL_IDR.contains(&nal_type(nal))
+}
+
+/// Returns whether the type of the NAL unit is reserved or left open (table 7-1). Decoders pass such a unit over, and packets of RTP
+/// have some of these numbers for themselves (RFC 7798 4.4).
+pub fn is_reserved(nal: &[u8]) -> bool {
+    matches!(nal_type(nal), 10..=15 | 22..=31 | 41..)
 }
 
 /// Returns whether decoding can start at this access unit.

@@ -1,6 +1,7 @@
 //! Tests of the parts together: real bitstreams through a bad link, the wire formats as text, other implementations of
 //! the payload formats, and viewers in virtual time.
 
+mod beside;
 pub(crate) mod fixture;
 mod interop;
 mod layout;

@@ -142,7 +142,10 @@ impl Depacketizer {
     /// Completes the frame. Whether this succeeds or not, the next packet begins a new one.
     pub fn finish(&mut self) -> Result<Assembled, Unusable> {
         let finished = match &mut self.format {
-            Format::Nal(units) => units.finish(&mut self.frame),
+            Format::Nal(units) => {
+                units.finish(&mut self.frame);
+                Ok(())
+            }
             Format::Av1(elements) => elements.finish(),
             // The spatial layers of a picture are frames for a decoder.
             Format::Vp9(layers) => {

@@ -1,5 +1,5 @@
 //! H.264 (RFC 6184) and H.265 (RFC 7798): units and fragments become length-prefixed NAL units. Delimiters and filler are
-//! dropped. Parameter sets stay: [`onmic_media::codec::InBand`] learns from them and takes them out.
+//! dropped. Parameter sets and reserved units stay: [`onmic_media::codec::InBand`] learns from the ones, and takes both out.
 
 use bytes::{BufMut, BytesMut};
 
@@ -13,12 +13,14 @@ pub(super) enum NalCodec {
     H265,
 }
 
-/// The way in which a NAL unit is handled.
+/// The way in which the payload of a packet is handled.
 enum Kind {
+    /// It is one unit.
     Keep,
     Drop,
     Aggregation,
     Fragment,
+    /// It holds media in a form that was not negotiated.
     Refuse,
 }
 
@@ -36,14 +38,14 @@ impl NalCodec {
                 9 | 12 => Kind::Drop,
                 24 => Kind::Aggregation,
                 28 => Kind::Fragment,
-                0 | 25..=31 => Kind::Refuse,
+                25..=27 | 29 => Kind::Refuse,
                 _ => Kind::Keep,
             },
             Self::H265 => match first >> 1 & 0x3f {
                 35 | 38 => Kind::Drop,
                 48 => Kind::Aggregation,
                 49 => Kind::Fragment,
-                50.. => Kind::Refuse,
+                50 => Kind::Refuse,
                 _ => Kind::Keep,
             },
         }
@@ -79,48 +81,42 @@ impl NalUnits {
     }
 
     pub(super) fn push(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
-        let header = self.codec.header_bytes();
-        if payload.len() <= header {
-            return Err(Unusable::Malformed);
-        }
-        match self.codec.kind(payload[0]) {
+        let first = *payload.first().ok_or(Unusable::Malformed)?;
+        match self.codec.kind(first) {
+            Kind::Refuse => return Err(Unusable::Malformed),
             Kind::Fragment => return self.push_fragment(payload, frame),
             Kind::Aggregation => {
-                let mut rest = &payload[header..];
+                let mut rest = payload.get(self.codec.header_bytes()..).ok_or(Unusable::Malformed)?;
                 while let Some((length, after)) = rest.split_first_chunk::<2>() {
                     let length = usize::from(u16::from_be_bytes(*length));
                     let (nal, after) = after.split_at_checked(length).ok_or(Unusable::Malformed)?;
-                    self.push_unit(nal, frame)?;
+                    self.push_unit(nal, frame);
                     rest = after;
                 }
             }
-            _ => self.push_unit(payload, frame)?,
+            Kind::Keep | Kind::Drop => self.push_unit(payload, frame),
         }
         Ok(())
     }
 
-    fn push_unit(&mut self, nal: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
-        self.end_fragment(frame)?;
+    fn push_unit(&mut self, nal: &[u8], frame: &mut BytesMut) {
+        self.end_fragment(frame);
         if nal.len() <= self.codec.header_bytes() {
-            return Ok(()); // A header alone carries no data, so it is not a slice either.
+            return; // A header alone carries no data, so it is not a slice either.
         }
-        match self.codec.kind(nal[0]) {
-            Kind::Drop => {}
-            Kind::Keep => {
-                frame.put_u32(nal.len() as u32); // A unit is smaller than a datagram.
-                frame.put_slice(nal);
-            }
-            Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
+        // Within a packet the numbers of packets are types that are left open. Such units are left out with the parameter sets.
+        if !matches!(self.codec.kind(nal[0]), Kind::Drop) {
+            frame.put_u32(nal.len() as u32); // A unit is smaller than a datagram.
+            frame.put_slice(nal);
         }
-        Ok(())
     }
 
     fn push_fragment(&mut self, payload: &[u8], frame: &mut BytesMut) -> Result<(), Unusable> {
-        let header = self.codec.header_bytes();
-        let (&flags, body) = payload[header..].split_first().ok_or(Unusable::Malformed)?;
+        let behind_header = payload.get(self.codec.header_bytes()..).and_then(<[u8]>::split_first);
+        let (&flags, body) = behind_header.ok_or(Unusable::Malformed)?;
         let (start, end) = (flags & 0x80 != 0, flags & 0x40 != 0);
         if start {
-            self.end_fragment(frame)?;
+            self.end_fragment(frame);
             self.fragment = Some(frame.len());
             frame.put_u32(0);
             match self.codec {
@@ -132,22 +128,23 @@ impl NalUnits {
             return Err(Unusable::Malformed);
         }
         frame.put_slice(body);
-        if end { self.end_fragment(frame) } else { Ok(()) }
+        if end {
+            self.end_fragment(frame);
+        }
+        Ok(())
     }
 
     /// Ends the unit whose fragments came, if there is one. Some senders do not mark its last fragment. Nothing of it is
     /// missing all the same, because packets come here in a row, and a loss gives up the frame.
-    fn end_fragment(&mut self, frame: &mut BytesMut) -> Result<(), Unusable> {
-        let Some(length_at) = self.fragment.take() else { return Ok(()) };
+    fn end_fragment(&mut self, frame: &mut BytesMut) {
+        let Some(length_at) = self.fragment.take() else { return };
         let nal = length_at + LENGTH_BYTES;
         let length = frame.len() - nal;
-        match self.codec.kind(frame[nal]) {
-            _ if length <= self.codec.header_bytes() => frame.truncate(length_at),
-            Kind::Keep => frame[length_at..nal].copy_from_slice(&(length as u32).to_be_bytes()),
-            Kind::Drop => frame.truncate(length_at),
-            Kind::Aggregation | Kind::Fragment | Kind::Refuse => return Err(Unusable::Malformed),
+        if length <= self.codec.header_bytes() || matches!(self.codec.kind(frame[nal]), Kind::Drop) {
+            frame.truncate(length_at);
+        } else {
+            frame[length_at..nal].copy_from_slice(&(length as u32).to_be_bytes());
         }
-        Ok(())
     }
 
     /// Returns whether the fragments of a unit came without one that is marked as the last.
@@ -156,8 +153,8 @@ impl NalUnits {
     }
 
     /// Ends the frame.
-    pub(super) fn finish(&mut self, frame: &mut BytesMut) -> Result<(), Unusable> {
-        self.end_fragment(frame)
+    pub(super) fn finish(&mut self, frame: &mut BytesMut) {
+        self.end_fragment(frame);
     }
 
     pub(super) fn clear(&mut self) {
@@ -200,7 +197,7 @@ mod tests {
                 for packet in &packets[..count] {
                     assert_eq!(units.push(packet, &mut frame), Ok(()), "{codec:?}");
                 }
-                assert_eq!(units.finish(&mut frame), Ok(()));
+                units.finish(&mut frame);
                 assert_eq!(frame, expected, "{codec:?} {count}");
             }
             let orphan = NalUnits::new(codec).push(packets[1], &mut BytesMut::new());
