@@ -37,7 +37,9 @@ impl Pair {
                 if matches!(event, Event::Publish(_) | Event::Play(_)) {
                     self.session.accept(self.now);
                 }
-                self.events.push(describe(&event));
+                if !matches!(event, Event::StreamCreated) {
+                    self.events.push(describe(&event)); // Every conversation begins with one.
+                }
             }
         }
         self.carry_back()

@@ -143,6 +143,16 @@ fn hevc_frame(payload: &Bytes, composition_ms: i32) -> Bytes {
     [&*flv::write_video_header(Codec::H265, true, composition_ms), payload].concat().into()
 }
 
+/// Publishes one keyframe, and no audio.
+async fn publish_video<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>) {
+    let (video, payload) = hevc();
+    peer.client.publish("live", "demo");
+    peer.send().await;
+    peer.expect("NetStream.Publish.Start").await;
+    peer.client.video(0, flv::write_video_config(&video)).video(0, hevc_frame(&payload, 80));
+    peer.send().await;
+}
+
 /// Publishes `frames` keyframes that are 40 ms apart, with an audio packet at each.
 async fn publish_hevc<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>, frames: u32) {
     let ((video, payload), (audio, packet)) = (hevc(), sound());
@@ -196,6 +206,116 @@ async fn a_classic_player_is_told_that_hevc_cannot_be_converted() {
     player.client.play("live", "demo", &[]);
     player.send().await;
     player.expect_close("the video here is h265 and cannot be converted").await;
+    server.stop().await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    /// Asks a question and reads up to its answer. Returns what came until then.
+    async fn ask(&mut self) -> String {
+        self.client.command(0, "getStreamLength", 9.0, &[Value::Null]);
+        self.send().await;
+        let mut lines = String::new();
+        assert!(self.read_until(&mut lines, "\"_result\" 9").await, "no answer in\n{lines}");
+        lines
+    }
+
+    /// Asks for the stream `demo` as a player of H.265. `before` is sent in front of the request to play.
+    async fn play_hevc(&mut self, before: &[(&str, bool)]) {
+        let list = Value::StrictArray(vec![Value::text("hvc1")]);
+        self.client.handshake().connect("live", &[("fourCcList", list)]);
+        self.client.command(0, "createStream", 2.0, &[Value::Null]);
+        self.say(before).await;
+        self.client.command(1, "play", 3.0, &[Value::Null, Value::text("demo")]);
+        self.send().await;
+    }
+
+    async fn say(&mut self, commands: &[(&str, bool)]) {
+        for (command, state) in commands {
+            self.client.command(1, command, 0.0, &[Value::Null, Value::Boolean(*state)]);
+        }
+        self.send().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_player_does_not_want_is_left_out_whether_it_says_so_before_it_plays_or_later() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 4).await;
+    publisher.ask().await;
+    let (payload, packet) = (hevc().1, sound().1);
+    let mut player = server.tcp().await;
+    player.play_hevc(&[("receiveVideo", false)]).await;
+    let mut lines = String::new();
+    assert!(player.read_until(&mut lines, "onMetaData").await);
+    assert!(lines.contains("audiocodecid") && !lines.contains("videocodecid"), "{lines}");
+    assert!(!lines.lines().any(|line| line.starts_with("video ")), "{lines}");
+    for frame in 4..8 {
+        publisher.client.video(frame * 40, hevc_frame(&payload, 80)).audio(frame * 40, packet.clone());
+    }
+    publisher.send().await;
+    let media = player.media(4).await;
+    assert!(media.iter().all(|(kind, ..)| *kind == message::AUDIO), "{media:?}");
+
+    player.say(&[("receiveVideo", true), ("receiveAudio", false)]).await;
+    player.ask().await;
+    for frame in 8..12 {
+        publisher.client.audio(frame * 40, packet.clone()).video(frame * 40, hevc_frame(&payload, 80));
+        publisher.send().await;
+        let media = player.media(1).await;
+        assert!(media.iter().all(|(kind, ..)| *kind == message::VIDEO), "{media:?}");
+    }
+
+    // It closes the stream and plays again on it: it has said what it wants. A new stream has everything.
+    for (stream, kinds) in [(1, 1), (2, 2)] {
+        player.client.command(1, "closeStream", 0.0, &[Value::Null]);
+        if stream == 2 {
+            player.client.command(0, "createStream", 2.0, &[Value::Null]);
+        }
+        player.client.command(stream, "play", 3.0, &[Value::Null, Value::text("demo")]);
+        player.send().await;
+        let mut lines = String::new();
+        assert!(player.read_until(&mut lines, "onMetaData").await);
+        let named = ["videocodecid", "audiocodecid"].iter().filter(|name| lines.contains(**name)).count();
+        assert_eq!(named, kinds, "{lines}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_player_that_pauses_while_it_waits_gets_nothing_until_it_goes_on() {
+    let server = Server::open().await;
+    let mut player = server.tcp().await;
+    player.play_hevc(&[]).await;
+    player.say(&[("pause", true)]).await;
+    player.ask().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 4).await;
+    publisher.ask().await;
+    player.expect("onMetaData").await;
+    let (payload, packet) = (hevc().1, sound().1);
+    publisher.client.video(160, hevc_frame(&payload, 80)).audio(160, packet);
+    publisher.ask().await;
+    let lines = player.ask().await;
+    assert!(!lines.lines().any(|line| line.starts_with("video ") || line.starts_with("audio ")), "{lines}");
+    player.say(&[("pause", false)]).await;
+    player.media(2).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn video_that_a_player_does_not_want_does_not_keep_it_out() {
+    let server = Server::open().await;
+    let mut publisher = server.tcp().await;
+    publish_hevc(&mut publisher, 2).await;
+    let mut player = server.tcp().await;
+    player.client.handshake().connect("live", &[]);
+    player.client.command(0, "createStream", 2.0, &[Value::Null]);
+    player.say(&[("receiveVideo", false)]).await;
+    player.client.command(1, "play", 3.0, &[Value::Null, Value::text("demo")]);
+    player.send().await;
+    let media = player.media(2).await;
+    assert!(media.iter().all(|(kind, ..)| *kind == message::AUDIO), "{media:?}");
     server.stop().await;
 }
 
@@ -258,7 +378,7 @@ impl Server {
 async fn a_codec_that_we_cannot_carry_costs_itself_and_its_publisher_is_told_which_we_can() {
     let server = Server::open().await;
     let mut publisher = server.tcp().await;
-    publish_hevc(&mut publisher, 1).await;
+    publish_video(&mut publisher).await;
     assert_eq!(server.advice(), [""; 0]);
     publisher.client.audio(40, vec![0x2f, 1, 2]).video(40, hevc_frame(&hevc().1, 0));
     publisher.send().await;
@@ -298,7 +418,7 @@ async fn a_new_publisher_of_a_name_begins_without_the_advice_of_the_one_before()
     let limits = HubLimits { grace: Duration::ZERO, ..HubLimits::default() };
     let server = Server::with_hub(RtmpConfig::default(), Arc::new(OpenGate), limits).await;
     let mut first = server.tcp().await;
-    publish_hevc(&mut first, 1).await;
+    publish_video(&mut first).await;
     first.client.audio(40, vec![0x2f, 1, 2]);
     first.send().await;
     first.expect("NetStream.Publish.Advice").await;

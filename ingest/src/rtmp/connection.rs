@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capabilities::Capabilities;
 use super::limits::RtmpLimits;
-use super::player::Player;
+use super::player::{Player, Unwanted};
 use super::publisher::{Publisher, Taken};
 use super::session::{Event, Session};
 use super::stream_key::{Applications, StreamKey};
@@ -84,6 +84,10 @@ struct Link {
     permit: Permit,
     /// The share of a player.
     share: Option<Share>,
+    /// What the peer asked to be left out of what it plays, now or next.
+    unwanted: Unwanted,
+    /// Whether the player is paused, or will be as soon as there is something to play.
+    paused: bool,
 }
 
 enum Role {
@@ -150,6 +154,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             kind: "none",
             permit: Permit::endless(),
             share: None,
+            unwanted: Unwanted::default(),
+            paused: false,
         };
         Self { stream, pass, link, role: Role::Idle, buffer: vec![0; READ_BYTES] }
     }
@@ -326,15 +332,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
             Event::Media { kind, timestamp, payload } => return self.publish(kind, timestamp, payload, now),
             Event::Paused(paused) => {
+                self.link.paused = paused;
                 if let Role::Playing(playing) = &mut self.role {
                     playing.player.pause(paused);
                 }
             }
             Event::Receive(kind, wanted) => {
+                self.link.unwanted.set_wanted(kind, wanted);
                 if let Role::Playing(playing) = &mut self.role {
-                    playing.player.receive(kind, wanted);
+                    playing.player.leave_out(self.link.unwanted);
+                    self.link.session.data(playing.player.metadata());
                 }
             }
+            Event::StreamCreated => self.link.unwanted = Unwanted::default(),
             Event::Released => {
                 self.finish_publishing(now);
                 self.role = Role::Idle;
@@ -454,20 +464,22 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 return link.deny("NetStream.Play.Denied", &full, &full.to_string());
             }
         };
-        (link.permit, link.share) = (permit, Some(share));
+        (link.permit, link.share, link.paused) = (permit, Some(share), false);
         let name = key.feed_name();
         link.subject = Some(name.to_string());
         let limit = link.shared.limits.feed_timeout;
-        let found = find_player(link.shared.hub.clone(), name, link.capabilities.clone(), limit);
+        let found = find_player(link.shared.hub.clone(), name, (link.capabilities.clone(), link.unwanted), limit);
         self.role = Role::Waiting(Box::pin(found));
     }
 
     fn begin_playing(&mut self, found: Found, now: Instant) {
         self.role = Role::Idle;
-        let player = match found {
+        let mut player = match found {
             Ok(player) => player,
             Err(NoPlayer { code, denial, sentence }) => return self.link.refuse(code, denial, &sentence),
         };
+        player.leave_out(self.link.unwanted);
+        player.pause(self.link.paused);
         let session = &mut self.link.session;
         tracing::info!(stream = self.link.subject, peer = %self.link.peer, agent = self.link.agent, "playing by RTMP");
         self.pass.keep();
@@ -593,12 +605,17 @@ impl Link {
 }
 
 /// Waits for the feed to be there with its tracks, and opens those the player can take.
-async fn find_player(hub: Arc<Hub>, name: FeedName, capabilities: Capabilities, limit: Duration) -> Found {
+async fn find_player(
+    hub: Arc<Hub>,
+    name: FeedName,
+    (capabilities, unwanted): (Capabilities, Unwanted),
+    limit: Duration,
+) -> Found {
     let Ok(feed) = tokio::time::timeout(limit, hub.await_feed(&name)).await else {
         let sentence = format!("Nobody publishes '{name}'; try again when they do.");
         return Err(NoPlayer { code: "NetStream.Play.StreamNotFound", denial: None, sentence });
     };
-    Player::open(feed, &capabilities).await.map_err(|unavailable| NoPlayer {
+    Player::open(feed, &capabilities, unwanted).await.map_err(|unavailable| NoPlayer {
         code: "NetStream.Play.Failed",
         denial: Denial::of_unavailable(&unavailable),
         sentence: format!("{unavailable}."),

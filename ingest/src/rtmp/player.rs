@@ -25,19 +25,43 @@ pub(super) struct Player {
     configured: Keyed<Arc<Parameters>>,
     /// The moment of the feed, in µs, that the peer sees as 0.
     origin_micros: Option<i64>,
+    unwanted: Unwanted,
+}
+
+/// The kinds of media that a peer asked to be left out. It may ask before there is anything to play.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unwanted {
+    video: bool,
+    audio: bool,
+}
+
+impl Unwanted {
+    /// Sets whether the peer wants media of this kind. Data is not an RTMP player's.
+    pub(super) fn set_wanted(&mut self, kind: MediaKind, wanted: bool) {
+        match kind {
+            MediaKind::Video => self.video = !wanted,
+            MediaKind::Audio => self.audio = !wanted,
+            MediaKind::Data => {}
+        }
+    }
 }
 
 impl Player {
     /// Joins `feed` at the present with the tracks that a peer with `capabilities` can take. Video that it cannot have may keep it out
-    /// ([`Unavailable::keeps_out`]); audio is left out.
-    pub(super) async fn open(feed: Arc<Feed>, capabilities: &Capabilities) -> Result<Self, Unavailable> {
+    /// ([`Unavailable::keeps_out`]), unless it wants none; audio is left out.
+    pub(super) async fn open(
+        feed: Arc<Feed>,
+        capabilities: &Capabilities,
+        unwanted: Unwanted,
+    ) -> Result<Self, Unavailable> {
         let codecs = capabilities.codecs.clone().into();
         let accepts = Accepts { codecs, reordering: true, any_format: true, entry: Entry::Now };
         let mut playback = Playback::open(feed, Wants { accepts, tracks: Tracks::Main, start: Start::Present }).await?;
-        if let Some(refused) = playback.take_refused(TrackKey::VIDEO).filter(Unavailable::keeps_out) {
+        let refused = playback.take_refused(TrackKey::VIDEO).filter(Unavailable::keeps_out);
+        if let Some(refused) = refused.filter(|_| !unwanted.video) {
             return Err(refused);
         }
-        Ok(Self { playback, configured: Keyed::new(), origin_micros: None })
+        Ok(Self { playback, configured: Keyed::new(), origin_micros: None, unwanted: Unwanted::default() })
     }
 
     /// Returns the feed it plays.
@@ -45,10 +69,11 @@ impl Player {
         self.playback.feed()
     }
 
-    /// Returns the metadata of the tracks as they are now.
+    /// Returns the metadata of the tracks as they are now, without those that the peer does not want.
     pub(super) fn metadata(&self) -> Bytes {
         let parameters = |key| self.playback.track(key).map(|track| track.parameters());
-        let [video, audio] = [TrackKey::VIDEO, TrackKey::AUDIO].map(parameters);
+        let video = parameters(TrackKey::VIDEO).filter(|_| !self.unwanted.video);
+        let audio = parameters(TrackKey::AUDIO).filter(|_| !self.unwanted.audio);
         flv::on_meta_data(video.as_deref(), audio.as_deref())
     }
 
@@ -57,9 +82,11 @@ impl Player {
         self.playback.set_paused(paused);
     }
 
-    /// Sets whether the peer wants media of this kind.
-    pub(super) fn receive(&mut self, kind: MediaKind, wanted: bool) {
-        self.playback.set_wanted(TrackKey::main(kind), wanted);
+    /// Leaves out what the peer does not want, and takes in again what it wants.
+    pub(super) fn leave_out(&mut self, unwanted: Unwanted) {
+        self.unwanted = unwanted;
+        self.playback.set_wanted(TrackKey::VIDEO, !unwanted.video);
+        self.playback.set_wanted(TrackKey::AUDIO, !unwanted.audio);
     }
 
     /// Waits for the next thing to send.

@@ -68,8 +68,10 @@ pub enum Event {
     },
     /// The player paused, or goes on.
     Paused(bool),
-    /// The player wants media of this kind, or does not want it any more.
+    /// The player wants media of this kind, or does not want it any more. It may say so before it plays.
     Receive(MediaKind, bool),
+    /// The peer has a new stream, for which it has not asked for anything yet.
+    StreamCreated,
     /// The peer ended its publish or play. The connection stays.
     Released,
     /// Something that the peer sent was ignored, for this reason.
@@ -527,6 +529,7 @@ impl Session {
             return self.call_failed(call, &sentence);
         }
         self.streams += 1;
+        self.events.push_back(Event::StreamCreated);
         self.reply("_result", call.transaction, Value::Null, Value::Number(self.streams.into()));
     }
 
