@@ -114,7 +114,7 @@ impl Publication {
         }
         match self.track(arrival.rendition, &arrival.parameters) {
             Some(track) => {
-                self.advisor.passed_on(arrival.parameters.kind());
+                self.advisor.passed_on(arrival.parameters.kind(), now);
                 let frame = self.place(arrival, now);
                 self.source.append(&track, frame);
             }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: nothing that a session reports as left out stays without advice for more than [`PATIENCE`], and advice ends with
 //! its cause: with the first frame that is passed on, or [`LAPSE`] after the last one that was left out. What was refused when
-//! the session began is advised of at once, and as long as it lasts. Metadata and headers are hints. They say what to expect, and nothing waits for it.
+//! the session began is advised of at once, and as long as it lasts. What comes in an unknown form beside frames of the kind that are
+//! passed on (comfort noise, dialled digits, error correction) is nothing that viewers miss. Metadata and headers are hints. They say what to expect, and nothing waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,8 @@ pub struct Advisor {
 struct Watched {
     /// Metadata or a header spoke of it first then.
     announced: Option<Instant>,
-    /// A frame of it was passed on.
-    came: bool,
+    /// The moment of its last frame that was passed on.
+    came: Option<Instant>,
     /// What its frames lack, and since when.
     lacks: Option<(Lack, Instant)>,
     /// A codec that is left out, and when something was last.
@@ -84,11 +85,12 @@ impl Advisor {
     }
 
     /// Notes that a frame of this kind was passed on.
-    pub fn passed_on(&mut self, kind: MediaKind) {
-        if let Some(watched) = self.watched(kind)
-            && (!watched.came || watched.lacks.is_some() || watched.refused.is_some())
-        {
-            (watched.came, watched.lacks, watched.refused) = (true, None, None);
+    pub fn passed_on(&mut self, kind: MediaKind, now: Instant) {
+        let Some(watched) = self.watched(kind) else { return };
+        let missed = watched.missed().is_some();
+        let is_first = watched.came.replace(now).is_none();
+        if is_first || missed || watched.lacks.is_some() || watched.refused.is_some() {
+            (watched.lacks, watched.refused) = (None, None);
             self.changed = true;
         }
     }
@@ -103,16 +105,14 @@ impl Advisor {
             LeftOut::OtherTrack => watched.others.replace(now).is_none(),
             LeftOut::OtherSection => !std::mem::replace(&mut watched.refused_others, true),
             // The first codec is named, so that a stream of different ones is not told again and again.
-            LeftOut::UnsupportedCodec(codec) => match &mut watched.unsupported {
-                Some((_, last)) => {
-                    *last = now;
-                    false
+            LeftOut::UnsupportedCodec(codec) => {
+                let before = watched.missed().is_some();
+                match &mut watched.unsupported {
+                    Some((_, last)) => *last = now,
+                    None => watched.unsupported = Some((codec, now)),
                 }
-                None => {
-                    watched.unsupported = Some((codec, now));
-                    true
-                }
-            },
+                !before && watched.missed().is_some()
+            }
         };
     }
 
@@ -161,9 +161,15 @@ impl Watched {
 
     /// Returns the moments at which advice begins or ends without anything happening.
     fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        let announced = self.announced.filter(|_| !self.came).map(|since| since + PATIENCE);
+        let announced = self.announced.filter(|_| self.came.is_none()).map(|since| since + PATIENCE);
         let lacks = self.lacks.map(|(_, since)| since + PATIENCE);
         let unsupported = self.unsupported.as_ref().map(|(_, last)| *last + LAPSE);
+    /// Returns the codec that is left out, if frames of the kind that are passed on did not come shortly before.
+    fn missed(&self) -> Option<&str> {
+        let (codec, last) = self.unsupported.as_ref()?;
+        self.came.is_none_or(|came| *last >= came + PATIENCE).then_some(codec.as_str())
+    }
+
         let others = self.others.map(|last| last + LAPSE);
         [announced, lacks, unsupported, others].into_iter().flatten()
     }
@@ -175,14 +181,14 @@ impl Watched {
 
     fn advice(&self, kind: MediaKind, now: Instant) -> impl Iterator<Item = Advice> {
         let is_due = |since: Instant| now >= since + PATIENCE;
-        let unsupported = self.unsupported.clone().map(|(codec, _)| Advice::UnsupportedCodec { kind, codec });
+        let unsupported = self.missed().map(|codec| Advice::UnsupportedCodec { kind, codec: codec.to_owned() });
         let lacks = self.lacks.filter(|(_, since)| is_due(*since)).map(|(lack, _)| match lack {
             Lack::Parameters(codec) => Advice::NoParameters(codec),
             Lack::Keyframe => Advice::NoKeyframe,
         });
         let refused = self.refused.clone().map(|forms| Advice::OfferRefused { kind, forms });
         // Whatever else is known of the kind says more than that it does not come.
-        let silent = !self.came && self.lacks.is_none() && unsupported.is_none() && refused.is_none();
+        let silent = self.came.is_none() && self.lacks.is_none() && unsupported.is_none() && refused.is_none();
         let silent = self.announced.filter(|since| silent && is_due(*since)).map(|_| Advice::NoFrames(kind));
         let others = (self.others.is_some() || self.refused_others).then_some(Advice::OtherTracks(kind));
         [lacks, silent, unsupported, refused, others].into_iter().flatten()
@@ -218,6 +224,11 @@ mod tests {
         fn after(&mut self, seconds: u64) -> Option<Vec<&'static str>> {
             self.now += Duration::from_secs(seconds);
             self.codes()
+        fn passed_on(&mut self, kind: MediaKind) -> &mut Self {
+            self.advisor.passed_on(kind, self.now);
+            self
+        }
+
         }
     }
 
@@ -235,13 +246,13 @@ mod tests {
         assert_eq!(standing, [Advice::NoParameters(Codec::Aac)]);
         assert!(told[0].contains("AudioSpecificConfig") && told[0].contains("ADTS"), "{told:?}");
         assert_eq!(watch.left_out(MediaKind::Audio, missing.clone()).after(5), None, "it is told once");
-        watch.advisor.passed_on(MediaKind::Audio);
+        watch.passed_on(MediaKind::Audio);
         assert_eq!(watch.codes(), Some(Vec::new()), "it came after all");
 
         let mut watch = Watch::new();
         watch.left_out(MediaKind::Audio, missing);
         assert_eq!(watch.after(1), None);
-        watch.advisor.passed_on(MediaKind::Audio);
+        watch.passed_on(MediaKind::Audio);
         assert_eq!(watch.after(9), None);
     }
 
@@ -250,10 +261,10 @@ mod tests {
         let mut watch = Watch::new();
         watch.left_out(MediaKind::Video, LeftOut::OfferRefused("VP9 (profile-id=2)".to_owned()));
         watch.advisor.announced(MediaKind::Audio, watch.now);
-        watch.advisor.passed_on(MediaKind::Audio);
+        watch.passed_on(MediaKind::Audio);
         assert_eq!(watch.codes(), Some(vec!["unsupported_codec"]));
         assert_eq!(watch.after(3600), None, "it still stands");
-        watch.advisor.passed_on(MediaKind::Video);
+        watch.passed_on(MediaKind::Video);
         assert_eq!(watch.codes(), Some(Vec::new()));
     }
 
@@ -262,7 +273,7 @@ mod tests {
         let mut watch = Watch::new();
         watch.left_out(MediaKind::Video, LeftOut::OtherSection);
         assert_eq!(watch.codes(), Some(vec!["other_tracks"]));
-        watch.advisor.passed_on(MediaKind::Video);
+        watch.passed_on(MediaKind::Video);
         assert_eq!(watch.after(3600), None, "it still stands");
         assert_eq!(watch.left_out(MediaKind::Video, LeftOut::OtherTrack).after(0), None, "it is the same advice");
     }
@@ -272,13 +283,13 @@ mod tests {
         let mut watch = Watch::new();
         watch.advisor.announced(MediaKind::Video, watch.now);
         watch.advisor.announced(MediaKind::Audio, watch.now);
-        watch.advisor.passed_on(MediaKind::Audio);
+        watch.passed_on(MediaKind::Audio);
         assert_eq!(watch.after(1), None);
         assert_eq!(watch.after(1), Some(vec!["no_video"]));
         watch.left_out(MediaKind::Video, LeftOut::NoKeyframe);
         assert_eq!(watch.codes(), Some(Vec::new()), "it comes, so it is not silent");
         assert_eq!(watch.after(2), Some(vec!["no_keyframe"]));
-        watch.advisor.passed_on(MediaKind::Video);
+        watch.passed_on(MediaKind::Video);
         assert_eq!(watch.codes(), Some(Vec::new()));
     }
 
@@ -286,7 +297,7 @@ mod tests {
     fn an_odd_codec_and_other_tracks_are_named_at_once_and_for_a_while() {
         let mut watch = Watch::new();
         watch.advisor.announced(MediaKind::Audio, watch.now);
-        watch.advisor.passed_on(MediaKind::Video);
+        watch.passed_on(MediaKind::Video);
         let odd = LeftOut::UnsupportedCodec(SOUND.to_owned());
         assert_eq!(watch.left_out(MediaKind::Audio, odd).codes(), Some(vec!["unsupported_codec"]));
         watch.left_out(MediaKind::Video, LeftOut::OtherTrack);
@@ -303,7 +314,26 @@ mod tests {
         watch.advisor.announced(MediaKind::Data, watch.now);
         watch.left_out(MediaKind::Data, LeftOut::OtherTrack);
         watch.advisor.announced(MediaKind::Video, watch.now);
-        watch.advisor.passed_on(MediaKind::Video);
+        watch.passed_on(MediaKind::Video);
         assert_eq!((watch.after(60), watch.advisor.poll_timeout()), (None, None));
     }
+    #[test]
+    fn what_comes_in_an_unknown_form_beside_frames_is_told_only_when_they_stop() {
+        let noise = || LeftOut::UnsupportedCodec("RTP payload type 13".to_owned());
+        let mut watch = Watch::new();
+        assert_eq!(watch.passed_on(MediaKind::Audio).left_out(MediaKind::Audio, noise()).codes(), None);
+        for _ in 0..60 {
+            assert_eq!(watch.left_out(MediaKind::Audio, noise()).after(1), None);
+            assert_eq!(watch.passed_on(MediaKind::Audio).codes(), None);
+        }
+        assert_eq!(watch.after(1), None);
+        assert_eq!(watch.left_out(MediaKind::Audio, noise()).after(1), None);
+        assert_eq!(watch.left_out(MediaKind::Audio, noise()).codes(), Some(vec!["unsupported_codec"]));
+        assert_eq!(watch.passed_on(MediaKind::Audio).codes(), Some(Vec::new()), "they go on");
+        // What came first in an unknown form was no mistake until frames came.
+        let mut watch = Watch::new();
+        assert_eq!(watch.left_out(MediaKind::Audio, noise()).codes(), Some(vec!["unsupported_codec"]));
+        assert_eq!(watch.passed_on(MediaKind::Audio).codes(), Some(Vec::new()));
+    }
+
 }
