@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
-use crate::session::{Answer, PatchRefused, Patched, SessionId};
+use crate::session::{Answer, Condition, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Opening, Shard, Watching, advise};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Identity};
@@ -204,12 +204,11 @@ impl Rtc {
         self.open(reserved, &offer, accepts, mid, watch).await
     }
 
-    /// Applies a trickle fragment or an ICE restart to a session. `expected` is the client's `If-Match`.
-    pub async fn patch(&self, id: SessionId, expected: Option<&str>, fragment: &str) -> Result<Patched, PatchRefused> {
+    /// Applies a trickle fragment or an ICE restart to a session, if its entity tag meets the condition.
+    pub async fn patch(&self, id: SessionId, condition: Condition, fragment: &str) -> Result<Patched, PatchRefused> {
         let shard = self.shards.get(id.shard()).ok_or(PatchRefused::NoSession)?;
         let (reply, answer) = oneshot::channel();
-        let command =
-            Command::Patch { id, expected: expected.map(str::to_owned), fragment: fragment.to_owned(), reply };
+        let command = Command::Patch { id, condition, fragment: fragment.to_owned(), reply };
         shard.send(command).await.map_err(|_| PatchRefused::NoSession)?;
         answer.await.unwrap_or(Err(PatchRefused::NoSession))
     }

@@ -74,14 +74,17 @@ pub enum Patched {
     },
 }
 
+/// Decides by the entity tag of an ICE session whether a PATCH is meant for it.
+pub type Condition = Box<dyn FnOnce(&str) -> bool + Send>;
+
 /// Why a PATCH was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PatchRefused {
     /// The session has ended, or never existed.
     #[error("there is no such session; it may have ended")]
     NoSession,
-    /// `If-Match` names an older ICE session.
-    #[error("If-Match names another ICE session; the current one is {0}")]
+    /// The PATCH is meant for an older ICE session.
+    #[error("If-Match or If-None-Match means another ICE session; the current one is {0}")]
     Outdated(String),
     /// The body is not a trickle fragment.
     #[error("the fragment cannot be read: {0}")]

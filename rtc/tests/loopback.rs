@@ -194,9 +194,10 @@ async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
 
     let (id, again) = (answer.session, Credentials::generate());
     let fragment = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", again.ufrag, again.pwd);
-    let outdated = rtc.patch(id, Some("\"other\""), &fragment).await.unwrap_err();
+    let outdated = rtc.patch(id, Box::new(|etag| etag == "other"), &fragment).await.unwrap_err();
     assert_eq!(outdated, PatchRefused::Outdated(answer.etag.clone()));
-    let patched = rtc.patch(id, Some(&answer.etag), &fragment).await.unwrap();
+    let own = answer.etag.clone();
+    let patched = rtc.patch(id, Box::new(move |etag| etag == own), &fragment).await.unwrap();
     let Patched::Restarted { fragment, .. } = patched else { panic!("{patched:?}") };
     viewer.client.restart_ice(Instant::now(), again, Fragment::parse(&fragment).unwrap().ice.unwrap());
     track.push(frame(&track.parameters(), clock, 2));
@@ -206,7 +207,7 @@ async fn a_viewer_watches_restarts_ice_and_gets_a_goodbye() {
     let digits = id.to_string();
     let other = if digits.ends_with('0') { "1" } else { "0" };
     let other: SessionId = format!("{}{other}", &digits[..31]).parse().unwrap();
-    assert_eq!(rtc.patch(other, None, "").await, Err(PatchRefused::NoSession));
+    assert_eq!(rtc.patch(other, Box::new(|_| true), "").await, Err(PatchRefused::NoSession));
     assert!(!rtc.close(other).await && !rtc.close(SessionId::random(77)).await);
 
     rtc.shutdown(LONG).await;

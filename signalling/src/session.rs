@@ -12,6 +12,7 @@ use axum::routing::patch;
 use metrics::counter;
 
 use onmic_http::Problem;
+use onmic_http::etag::{Verdict, judge, preconditions};
 use onmic_media::Denial;
 use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
@@ -75,9 +76,11 @@ async fn change(
     let id: SessionId = id.parse().map_err(|_| no_session())?;
     must_be(&rtc, id).await?; // The id is what admits the sender, so it is checked before the body.
     let Fragment(fragment) = Fragment::from_request(request, &()).await?;
-    let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
-    let expected = expected.map(|value| value.trim().trim_start_matches("W/").trim_matches('"'));
-    match rtc.patch(id, expected.filter(|etag| *etag != "*"), &fragment).await {
+    let preconditions = preconditions(&headers);
+    let is_met = move |etag: &str| {
+        HeaderValue::from_str(&quoted(etag)).is_ok_and(|etag| judge(&preconditions, &etag) == Verdict::Met)
+    };
+    match rtc.patch(id, Box::new(is_met), &fragment).await {
         Ok(Patched::Noted) => Ok(StatusCode::NO_CONTENT.into_response()),
         Ok(Patched::Restarted { fragment, etag }) => {
             let mut response = (StatusCode::OK, fragment).into_response();
@@ -110,7 +113,7 @@ async fn look(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCo
 /// Requires that there is such a session.
 async fn must_be(rtc: &Rtc, id: SessionId) -> Result<(), Problem> {
     // A fragment without a line changes nothing.
-    rtc.patch(id, None, "").await.map(|_| ()).map_err(|refused| patch_problem(&refused))
+    rtc.patch(id, Box::new(|_| true), "").await.map(|_| ()).map_err(|refused| patch_problem(&refused))
 }
 
 fn patch_problem(refused: &PatchRefused) -> Problem {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use onmic_http::etag::is_known;
+use onmic_http::etag::{Verdict, judge, precondition_failed};
 use onmic_packager::Chain;
 
 use super::body::ChainBody;
@@ -15,20 +15,22 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const VIDEO_MP4: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO_MP4: HeaderValue = HeaderValue::from_static("audio/mp4");
 
-/// Answers with a playlist, compressed if the client accepts that.
+/// Answers with a playlist, compressed if the client accepts that, as far as it does not have it.
 pub(crate) fn playlist(document: &Document, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let gzip = accepts_gzip(request);
     let etag = document.etag(gzip);
-    let mut response = if is_known(request, etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let body = if gzip { document.gzip() } else { document.text() };
-        let mut response = Body::from(body).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, PLAYLIST);
-        if gzip {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let mut response = match judge(request, etag) {
+        Verdict::Failed => return precondition_failed().into_response(),
+        Verdict::Known => StatusCode::NOT_MODIFIED.into_response(),
+        Verdict::Met => {
+            let body = if gzip { document.gzip() } else { document.text() };
+            let mut response = Body::from(body).into_response();
+            response.headers_mut().insert(header::CONTENT_TYPE, PLAYLIST);
+            if gzip {
+                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            response
         }
-        response
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -77,8 +79,11 @@ enum Asked {
 }
 
 /// Parses one range of bytes (RFC 9110, 14.1.2). A client whose range is not understood, or who asks for several, gets
-/// the whole.
+/// the whole, and so does one that asks for a range of a version: media has no entity tag (13.1.5).
 fn range(request: &HeaderMap, length: usize) -> Asked {
+    if request.contains_key(header::IF_RANGE) {
+        return Asked::Whole;
+    }
     let parse = || {
         let (first, last) = request.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
         let number = |text: &str| text.parse::<usize>().ok();
@@ -130,6 +135,9 @@ mod tests {
         assert_eq!(asked("bytes=5-4"), Asked::Whole);
         assert_eq!(asked("bytes=0-1,3-4"), Asked::Whole);
         assert_eq!(asked("pages=1-2"), Asked::Whole);
+        let of_a_version = [(header::RANGE, "bytes=0-9"), (header::IF_RANGE, "\"1\"")];
+        let of_a_version = of_a_version.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        assert_eq!(range(&of_a_version.into_iter().collect(), 100), Asked::Whole);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::track::{Progress, SharedTrack};
 use super::viewer::{Scratch, Turn, Viewer, ViewerTrack};
 use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
-use crate::session::{PatchRefused, Patched, SessionId};
+use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::transport::{
     CloseReason, Credentials, DatagramKind, Identity, Input, Peer, PeerConfig, State, classify, stun_local_ufrag,
 };
@@ -114,9 +114,9 @@ impl Core {
                 let publisher = Publisher::new(publication, receiving, now);
                 self.open(now, opening, Role::Publisher(Box::new(publisher)));
             }
-            Command::Patch { id, expected, fragment, reply } => {
+            Command::Patch { id, condition, fragment, reply } => {
                 // A client that went away does not receive the answer.
-                let _ = reply.send(self.patch(id, expected.as_deref(), &fragment));
+                let _ = reply.send(self.patch(id, condition, &fragment));
             }
             Command::Close { id, reply } => {
                 let found = self.by_id.get(&id).copied();
@@ -462,10 +462,10 @@ impl Core {
         key
     }
 
-    fn patch(&mut self, id: SessionId, expected: Option<&str>, fragment: &str) -> Result<Patched, PatchRefused> {
+    fn patch(&mut self, id: SessionId, condition: Condition, fragment: &str) -> Result<Patched, PatchRefused> {
         let key = *self.by_id.get(&id).ok_or(PatchRefused::NoSession)?;
         let session = &mut self.sessions[key];
-        if expected.is_some_and(|etag| etag != session.etag) {
+        if !condition(&session.etag) {
             return Err(PatchRefused::Outdated(session.etag.clone()));
         }
         let fragment = Fragment::parse(fragment).map_err(|error| PatchRefused::Malformed(error.to_string()))?;

@@ -44,7 +44,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
 use crate::places::Place;
-use crate::session::{PatchRefused, Patched, SessionId};
+use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
 use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig, Role};
 use crate::udp::{Received, Socket};
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     },
     Patch {
         id: SessionId,
-        expected: Option<String>,
+        condition: Condition,
         fragment: String,
         reply: oneshot::Sender<Result<Patched, PatchRefused>>,
     },

@@ -394,8 +394,9 @@ impl World {
 
     pub(super) fn patch(&mut self, id: SessionId, expected: &str, fragment: &str) -> Result<Patched, PatchRefused> {
         let (reply, mut answer) = oneshot::channel();
-        let (expected, fragment) = (Some(expected.to_owned()), fragment.to_owned());
-        self.core.handle_command(self.now, Command::Patch { id, expected, fragment, reply }, &mut self.wire);
+        let (expected, fragment) = (expected.to_owned(), fragment.to_owned());
+        let condition = Box::new(move |etag: &str| etag == expected);
+        self.core.handle_command(self.now, Command::Patch { id, condition, fragment, reply }, &mut self.wire);
         answer.try_recv().unwrap()
     }
 
