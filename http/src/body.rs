@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,8 +21,9 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 /// round trip of 4 s. The largest body, 3 MiB of overlays, then has 106 s in all.
 const BYTES_PER_SECOND: u64 = 32 << 10;
 
-/// Reads the body of `request`. Refuses with 413 above the route's limit, and 408 if it comes too slowly.
+/// Reads the body of `request`. Refuses with 415 if it is compressed, 413 above the route's limit, and 408 if it comes too slowly.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    must_be_plain(request.headers())?;
     let (began, arrived) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let counted = request.map(|body| Body::new(Counted { body, arrived: arrived.clone() }));
     let mut reading = pin!(Bytes::from_request(counted, state));
@@ -43,6 +44,19 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
         status => Problem::new(status, "The body did not arrive completely."),
     })
+}
+
+/// Refuses a body that is compressed (RFC 9110 8.4, 15.5.16). Those that are read here are small, and limits count what they hold.
+fn must_be_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    const IDENTITY: &str = "identity";
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(IDENTITY.as_bytes())) {
+        return Ok(());
+    }
+    let detail = "the body is compressed, which is not read here; send it as it is, without Content-Encoding";
+    let refused = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+    Err(refused.with_header(header::ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY)))
 }
 
 /// Returns how long a body may take of which this many bytes have come.
@@ -84,6 +98,7 @@ mod tests {
     use std::io;
 
     use axum::extract::DefaultBodyLimit;
+    use axum::response::IntoResponse;
     use futures::{StreamExt, stream};
     use tokio::time::sleep;
 
@@ -108,6 +123,23 @@ mod tests {
     async fn a_body_within_the_limit_is_read_whole() {
         assert_eq!(status(Body::from("1234"), 4).await, Ok(Bytes::from("1234")));
         assert_eq!(status(Body::from("12345"), 4).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_refused_with_what_is_taken() {
+        for (coding, taken) in [("gzip", false), ("identity, br", false), ("Identity", true), ("", true)] {
+            let request = Request::post("/").header(header::CONTENT_ENCODING, coding).body(Body::from("12")).unwrap();
+            let refused = match read(request, &()).await {
+                Ok(body) => {
+                    assert!(taken && body == "12", "{coding}");
+                    continue;
+                }
+                Err(refused) => refused.into_response(),
+            };
+            assert!(!taken, "{coding}");
+            assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{coding}");
+            assert_eq!(refused.headers()[header::ACCEPT_ENCODING], "identity");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -134,6 +134,15 @@ fn vectors() -> Vec<Vector> {
         ),
         vector("whep-03 4.2", "POST /whep/live", &[], watch.clone(), 415, &[("accept-post", "application/sdp")], None),
         vector("whep-03 4.2", "POST /whep/live", &[SDP], "hello", 400, &[], None),
+        vector(
+            "RFC 9110 15.5.16",
+            "POST /whip/new",
+            &[SDP, "content-encoding: gzip"],
+            publish.clone(),
+            415,
+            &[("accept-encoding", "identity"), ("content-type", "application/problem+json")],
+            None,
+        ),
         // Nobody publishes yet.
         vector("whep-03 4.2", "POST /whep/nobody", &[SDP], watch.clone(), 409, &[("retry-after", "2")], None),
         // Nothing in common: no answer that is partly successful.
@@ -215,6 +224,18 @@ fn vectors() -> Vec<Vector> {
         // Many clients trickle without an entity tag.
         vector("RFC 9725 4.3.1", "PATCH {session}", &[FRAGMENT], TRICKLED, 204, &[("!etag", "")], Some("")),
         vector("RFC 9725 4.3.1", "PATCH {session}", &[FRAGMENT, "if-match: \"another\""], TRICKLED, 412, &[], None),
+        vector(
+            "RFC 9110 13.1.1",
+            "PATCH {session}",
+            &[FRAGMENT, "if-match: \"another\", {etag}"],
+            TRICKLED,
+            204,
+            &[],
+            None,
+        ),
+        vector("RFC 9110 13.1.1", "PATCH {session}", &[FRAGMENT, "if-match: W/{etag}"], TRICKLED, 412, &[], None),
+        vector("RFC 9110 13.1.2", "PATCH {session}", &[FRAGMENT, "if-none-match: *"], TRICKLED, 412, &[], None),
+        vector("RFC 9110 13.1.2", "PATCH {session}", &[FRAGMENT, "if-none-match: \"x\""], TRICKLED, 204, &[], None),
         vector(
             "RFC 9725 4.3.3",
             "PATCH {session}",
