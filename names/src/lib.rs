@@ -8,12 +8,14 @@ mod name;
 mod principal;
 mod seat;
 mod sync;
+mod text;
 
 pub use limits::{MIXED_MAX, PARTICIPANTS_MAX, SEATS_MAX};
 pub use name::{
     DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantName, PersonId, RoomName, SOURCE_NAME_MAX, SourceName,
-    TITLE_MAX, is_display_name,
+    TITLE_MAX,
 };
 pub use principal::Principal;
 pub use seat::{InvalidSeat, SeatNo};
 pub use sync::{AvSync, InvalidAvSync};
+pub use text::{display_name, is_line, may_be_shown, without_turns};

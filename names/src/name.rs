@@ -1,6 +1,6 @@
 //! Names from URLs, stream keys, tokens and JSON: short, printable, and safe in a path.
 //!
-//! All names have one alphabet and one limit of length. People see each other's display names, which are plain text.
+//! All names have one alphabet and one limit of length. People see each other's display names, which are texts ([`crate::display_name`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -166,11 +166,6 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// Returns whether a text may be shown as a person's name: 1 to [`DISPLAY_NAME_MAX`] characters on one line.
-pub fn is_display_name(text: &str) -> bool {
-    (1..=DISPLAY_NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,13 +213,5 @@ mod tests {
         let longest = "x".repeat(NAME_MAX);
         let name: SourceName = format!("{longest}/{longest}").parse().unwrap();
         assert_eq!(name.to_string().len(), SOURCE_NAME_MAX);
-    }
-
-    #[test]
-    fn a_display_name_is_short_and_on_one_line() {
-        assert!(is_display_name("李雷"));
-        assert!(!is_display_name(""));
-        assert!(!is_display_name("a\nb"));
-        assert!(!is_display_name(&"x".repeat(DISPLAY_NAME_MAX + 1)));
     }
 }

@@ -14,7 +14,7 @@ use crate::room::Room;
 use crate::seat::{Muted, Phase};
 use crate::settings::Limits;
 use crate::view::PersonView;
-use onmic_names::{ParticipantName, PersonId, is_display_name};
+use onmic_names::{ParticipantName, PersonId, display_name};
 
 #[derive(Debug)]
 pub(crate) struct Person {
@@ -75,7 +75,7 @@ impl Room {
     }
 
     pub fn check_name(person: &PersonId, name: &str, authority: Authority) -> Result<(), Refused> {
-        if !is_display_name(name) {
+        if display_name(name).as_deref() != Some(name) {
             return Err(Refused::DisplayName);
         }
         // A seat of this person would publish as `host`.

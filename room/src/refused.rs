@@ -232,8 +232,13 @@ impl fmt::Display for Refused {
                 write!(f, "Nobody hosts room {room} at the moment. Try again when its host is there.")
             }
             Self::PkNotProposed => write!(f, "There is no PK proposal; it may have expired. Propose one instead."),
-            Self::DisplayName => write!(f, "A name to show has 1 to {DISPLAY_NAME_MAX} characters on one line."),
-            Self::Title => write!(f, "A title has at most {TITLE_MAX} characters on one line."),
+            Self::DisplayName => {
+                write!(f, "A name to show has 1 to {DISPLAY_NAME_MAX} characters on one line, and not only spaces.")
+            }
+            Self::Title => write!(
+                f,
+                "A title has at most {TITLE_MAX} characters on one line, and none that turns the direction of text."
+            ),
             Self::Seats(seats) => write!(f, "{seats} seats are too many. A room has 0 to {SEATS_MAX}."),
             Self::Timeout(name) => {
                 write!(f, "The timeout {name} is out of bounds. Set it between 100 ms and 24 h.")

@@ -12,7 +12,7 @@ use crate::room::Room;
 use crate::seat::Phase;
 use crate::settings::Limits;
 use crate::view::RequestView;
-use onmic_names::{PersonId, SeatNo};
+use onmic_names::{PersonId, SeatNo, may_be_shown};
 
 /// The longest reason of a failure, in characters, which is enough for a sentence.
 const REASON_MAX: usize = 200;
@@ -178,7 +178,7 @@ impl Room {
         let Some(seat) = self.seat_of(person) else { return };
         self.seats[seat.index()].occupant = None;
         step.revoke(&self.name, &person.participant(), revoke);
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
+        let reason: String = reason.chars().filter(|c| may_be_shown(*c)).take(REASON_MAX).collect();
         let until = step.now + self.settings.timeouts.request;
         let present = self.persons.get(person).is_some_and(|person| person.is_present());
         let mut request = None;

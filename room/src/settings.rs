@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onmic_names::{AvSync, SEATS_MAX, TITLE_MAX};
+use onmic_names::{AvSync, SEATS_MAX, TITLE_MAX, is_line};
 
 use crate::command::Authority;
 use crate::refused::Refused;
@@ -117,7 +117,7 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), Refused> {
-        if self.title.chars().count() > TITLE_MAX || self.title.chars().any(char::is_control) {
+        if self.title.chars().count() > TITLE_MAX || !is_line(&self.title) {
             return Err(Refused::Title);
         }
         if self.seats > SEATS_MAX {
@@ -174,6 +174,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_bounds_is_refused_by_name() {
         assert_eq!(Settings { title: "x".repeat(201), ..Settings::default() }.check(), Err(Refused::Title));
+        assert_eq!(Settings { title: "a\u{202e}b".to_owned(), ..Settings::default() }.check(), Err(Refused::Title));
         assert_eq!(Settings { seats: 17, ..Settings::default() }.check(), Err(Refused::Seats(17)));
         let timeouts = Timeouts { away: Duration::ZERO, ..Timeouts::default() };
         assert_eq!(Settings { timeouts, ..Settings::default() }.check(), Err(Refused::Timeout("away")));

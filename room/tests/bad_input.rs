@@ -334,6 +334,7 @@ fn an_invalid_or_reserved_name_is_refused() {
     };
     assert_eq!(join("zoe", "", Authority::Viewer), Err("display-name"));
     assert_eq!(join("zoe", &"z".repeat(65), Authority::Viewer), Err("display-name"));
+    assert_eq!(join("zoe", "Z\u{202e}oe", Authority::Viewer), Err("display-name"));
     assert_eq!(join("host", "Me", Authority::Viewer), Err("name-reserved"));
     assert_eq!(join("host", "Me", Authority::Host), Ok(1));
 }

@@ -7,7 +7,8 @@ use metrics::gauge;
 
 use onmic_media::name::Principal;
 use onmic_media::{DropReason, NoShare, Share, metric};
-use onmic_room::{Actor, Authority, Effect, Input, PersonId, RoomName};
+use onmic_names::display_name;
+use onmic_room::{Actor, Authority, Effect, Input, PersonId, Refused, RoomName};
 use serde_json::value::RawValue;
 
 use super::event::{ServerMessage, You};
@@ -163,7 +164,8 @@ impl Rooms {
             return Err(Denied::ConnectionsFull);
         }
         let known = live.and_then(|live| live.persons.get(&person)).map(|known| known.name.clone());
-        let name = entry.name.clone().or(known).unwrap_or_else(|| person.to_string());
+        let stated = entry.name.as_deref().map(|name| display_name(name).ok_or(Refused::DisplayName)).transpose()?;
+        let name = stated.or(known).unwrap_or_else(|| person.to_string());
         Ok((person, name))
     }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_media::{Ending, SourceName, Whose};
+use onmic_names::is_line;
 use onmic_room::{Actor, Authority, Command, PersonId, Refused, RevokeReason, RoomName};
 
 use super::event::Changed;
@@ -89,11 +90,7 @@ impl Rooms {
         if by.person.as_ref() == Some(person) {
             return Err(Denied::Yourself);
         }
-        if time.is_zero()
-            || time > LONGEST
-            || reason.chars().count() > REASON_MAX
-            || reason.chars().any(char::is_control)
-        {
+        if time.is_zero() || time > LONGEST || reason.chars().count() > REASON_MAX || !is_line(&reason) {
             return Err(Denied::Ban);
         }
         let now = self.now();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_media::SourceName;
+use onmic_names::without_turns;
 use onmic_room::{
     Actor, Command, Effect, Event, Input, ParticipantName, PersonId, Refused, RoomName, SeatNo, Settings, Who,
 };
@@ -170,6 +171,7 @@ impl Rooms {
     }
 
     fn chat(&self, room: &RoomName, cell: &Cell, by: &Actor, text: &str) -> Result<Done, Denied> {
+        let text = without_turns(text);
         let text = text.trim();
         if text.is_empty() || text.chars().count() > TEXT_MAX || text.chars().any(|c| c.is_control() && c != '\n') {
             return Err(Denied::Text);

@@ -33,7 +33,9 @@ pub enum Denied {
     #[error("You are banned from this room for another {} s.", seconds(*.0))]
     Banned(Duration),
     /// The time or the reason of a ban is out of bounds.
-    #[error("A ban takes 1 s to ten years, and its reason has at most {REASON_MAX} characters on one line.")]
+    #[error(
+        "A ban takes 1 s to ten years, and its reason has at most {REASON_MAX} characters on one line, and none that turns the direction of text."
+    )]
     Ban,
     /// The room has this many bans, which is its limit.
     #[error("This room has {0} bans already, the limit. Lift one first.")]

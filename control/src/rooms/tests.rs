@@ -4,7 +4,7 @@ use std::thread;
 
 use onmic_media::hub::HubLimits;
 use onmic_media::{Hub, NodeClock};
-use onmic_room::{Authority, Command, Mix, Who};
+use onmic_room::{Authority, Command, Mix, Refused, Who};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -303,4 +303,23 @@ fn a_join_in_a_crowd_renders_nothing_but_what_it_changes() {
     let _again = rooms.enter(again, &mailbox).unwrap();
     let first: Value = serde_json::from_slice(&messages.try_recv().unwrap()).unwrap();
     assert_eq!((&first["room"]["requests"][0]["name"], named(&state())), (&json!("Anna B"), json!("Anna B")));
+}
+
+#[tokio::test]
+async fn names_and_messages_do_not_turn_the_text_around_them() {
+    let rooms = rooms();
+    let join = |person: &str, shown: &str| {
+        let (mailbox, mut messages) = Mailbox::new();
+        let entry = Entry { name: Some(shown.to_owned()), ..entry("demo", person, Authority::Host) };
+        let connection = rooms.enter(entry, &mailbox)?;
+        let first: Value = serde_json::from_slice(&messages.try_recv().unwrap()).unwrap();
+        Ok::<_, Denied>((connection, messages, first["you"]["name"].clone()))
+    };
+    let (mia, mut messages, shown) = join("mia", "\u{2068}M\u{202e}ia\u{2069} ").unwrap();
+    assert_eq!(shown, "Mia");
+    assert_eq!(join("anna", "\u{200b} ").err(), Some(Refused::DisplayName.into()));
+    mia.order(Order::Chat("so \u{202e}it is".to_owned())).await.unwrap();
+    let said = std::iter::from_fn(|| messages.try_recv()).map(|said| String::from_utf8(said.to_vec()).unwrap());
+    let said: Vec<_> = said.filter(|said| said.contains("so it is")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use onmic_media::{Budget, Held, Work};
 use onmic_mixer::scene::{self, OVERLAYS_MAX, Size};
+use onmic_names::is_line;
 use onmic_room::RoomName;
 
 use super::wire::{OverlayBody, image_address};
@@ -127,10 +128,12 @@ impl Overlay<Sent> {
     fn check(room: &RoomName, body: OverlayBody) -> Result<Self, Impossible> {
         let (id, place, z, opacity, what) = match body {
             OverlayBody::Text { id, place, z, opacity, title, lines, colour, background } => {
-                let fits = |line: &str| line.chars().count() <= LINE_MAX && !line.chars().any(char::is_control);
+                let fits = |line: &str| line.chars().count() <= LINE_MAX && is_line(line);
                 let all_fit = fits(&title) && lines.len() <= LINES_MAX && lines.iter().all(|line| fits(line));
                 unless(all_fit, || {
-                    format!("A text overlay has a title and at most {LINES_MAX} lines of {LINE_MAX} characters each.")
+                    format!(
+                        "A text overlay has a title and at most {LINES_MAX} lines of {LINE_MAX} characters each, and none that turns the direction of text."
+                    )
                 })?;
                 (id, place, z, opacity, OverlayKind::Text { title, lines, colour, background })
             }
