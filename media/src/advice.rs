@@ -36,6 +36,8 @@ pub enum Advice {
     },
     /// Several tracks of this kind come, and all but the first are left out.
     OtherTracks(MediaKind),
+    /// The parameters of this kind change more often than they may, and some of its frames are left out.
+    EarlyChanges(MediaKind),
     /// The node computes as much as it may, and the program that the publisher leads is less than it should be. Says how it is.
     Overloaded(String),
 }
@@ -46,7 +48,7 @@ impl Advice {
         match self {
             Self::NoParameters(codec) => codec.kind(),
             Self::NoKeyframe | Self::Overloaded(_) => MediaKind::Video,
-            Self::NoFrames(kind) | Self::OtherTracks(kind) => *kind,
+            Self::NoFrames(kind) | Self::OtherTracks(kind) | Self::EarlyChanges(kind) => *kind,
             Self::UnsupportedCodec { kind, .. } | Self::OfferRefused { kind, .. } => *kind,
         }
     }
@@ -60,6 +62,7 @@ impl Advice {
             Self::NoFrames(_) => "no_audio",
             Self::UnsupportedCodec { .. } | Self::OfferRefused { .. } => "unsupported_codec",
             Self::OtherTracks(_) => "other_tracks",
+            Self::EarlyChanges(_) => "too_many_changes",
             Self::Overloaded(_) => "overloaded",
         }
     }
@@ -95,6 +98,11 @@ impl Advice {
             Self::OtherTracks(kind) => {
                 format!("The stream has several {kind} tracks: the first is passed on, the others are left out.")
             }
+            Self::EarlyChanges(kind) => {
+                format!(
+                    "The {kind} changes its codec, its resolution or other parameters several times a second: some of it is left out."
+                )
+            }
         }
     }
 
@@ -128,6 +136,7 @@ impl Advice {
             }
             Self::OtherTracks(MediaKind::Audio) => "OBS: Settings, Output, Streaming: one Audio Track",
             Self::OtherTracks(_) => "OBS: Settings, Stream: Multitrack Video off",
+            Self::EarlyChanges(_) => "Encoder: one form for seconds. Phone: lock the orientation",
             Self::Overloaded(_) => {
                 "OBS: Settings, Video: Output (Scaled) Resolution 1280x720 or smaller. The operator: mixer.pixels_per_second in onmic.toml"
             }
@@ -185,9 +194,13 @@ mod tests {
         assert!(refused.setting().contains("VP9 profile 0"), "{}", refused.setting());
         let overloaded = Advice::Overloaded("has 15 frames per second".to_owned());
         assert!(overloaded.message().contains("so the program has 15 frames per second."));
-        for advice in
-            [overloaded, Advice::NoKeyframe, Advice::NoFrames(MediaKind::Audio), Advice::OtherTracks(MediaKind::Video)]
-        {
+        for advice in [
+            overloaded,
+            Advice::NoKeyframe,
+            Advice::NoFrames(MediaKind::Audio),
+            Advice::OtherTracks(MediaKind::Video),
+            Advice::EarlyChanges(MediaKind::Video),
+        ] {
             assert!(advice.message().ends_with('.') && !advice.setting().is_empty(), "{advice:?}");
         }
     }

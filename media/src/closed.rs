@@ -36,8 +36,6 @@ metric::label_values! {
     TakenOver => "taken_over",
     /// A publisher sent more than `ingest.bitrate`.
     TooMuch => "too_much",
-    /// A publisher changed its codecs or their parameters too often.
-    TooManyChanges => "too_many_changes",
     /// The token has expired, and the grace (`auth.grace`) is over.
     TokenExpired => "token_expired",
     /// The place on mic is not the person's any more.
@@ -71,7 +69,6 @@ impl From<Ended> for Closed {
         match ended {
             Ended::TakenOver(_) => Self::TakenOver,
             Ended::TooMuch(_) => Self::TooMuch,
-            Ended::TooManyChanges => Self::TooManyChanges,
         }
     }
 }

@@ -142,7 +142,8 @@ metric::label_values! {
     TooFast => "too_fast",
     /// A publisher sent more than `ingest.bitrate`, and was ended.
     BitrateTooHigh => "bitrate_too_high",
-    /// A publisher changed its codecs or their parameters too often, and was ended.
+    /// A frame of a publisher has other parameters than the one before, too soon after other changes; frames up to the next keyframe for
+    /// which there is room are left out.
     ParametersTooOften => "parameters_too_often",
     /// A STUN message is neither a binding request nor the answer to one of ours.
     StunNotRequest => "stun_not_request",

@@ -19,12 +19,6 @@ pub enum Ended {
          the bitrate, or send a file at its own speed (ffmpeg -re)", .0 / 1_000_000
     )]
     TooMuch(u64),
-    /// It changes its codecs or their parameters too often.
-    #[error(
-        "this stream changes its codec, its resolution or other parameters several times a second, which is more than this server takes \
-         from one publisher: send one form of it"
-    )]
-    TooManyChanges,
 }
 
 impl Ended {
@@ -33,7 +27,6 @@ impl Ended {
         match self {
             Self::TakenOver(_) => "taken_over",
             Self::TooMuch(_) => "too_much",
-            Self::TooManyChanges => "too_many_changes",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! They count for the source and not for a publication, so a publisher that ends and begins again has no more than one that goes on.
 //! All that is kept of a stream (rings, parts, segments, windows) is a time times its bitrate, so the first rate bounds it for all of
 //! them. The second bounds what follows from each change: a segment and an initialisation section of LL-HLS, a discontinuity, and
-//! decoders and encoders that are opened anew.
+//! decoders and encoders that are opened anew. A change that comes too early ends nobody, because a camera may be turned again and
+//! again: its frames are left out, and the track goes on with a keyframe for which there is room.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +43,8 @@ pub(crate) struct Intake {
     changes: Bucket,
     /// The newest parameters of each track.
     parameters: Keyed<Arc<Parameters>>,
+    /// The tracks that wait for a keyframe, because a change of theirs came too early.
+    waiting: Keyed<()>,
 }
 
 impl Intake {
@@ -53,34 +56,39 @@ impl Intake {
             bytes: Bucket::new(each_second, each_second * BURST, now),
             changes: Bucket::new(CHANGES_EACH_SECOND, CHANGES_AT_ONCE, now),
             parameters: Keyed::new(),
+            waiting: Keyed::new(),
         }
     }
 
-    /// Takes what keeping a frame costs besides its bytes, which were received. Viewers by WebRTC get the parameters again with each
-    /// keyframe, so those count too.
+    /// Takes what keeping a frame costs besides its bytes, which were received, and returns whether the frame goes on. Viewers by WebRTC
+    /// get the parameters again with each keyframe, so those count too.
     pub(crate) fn take(
         &mut self,
         rendition: Rendition,
         parameters: &Arc<Parameters>,
         keyframe: bool,
         now: Instant,
-    ) -> Result<(), Ended> {
+    ) -> Result<bool, Ended> {
         let beside = if keyframe { parameters.in_band_bytes() } else { 0 };
         self.charge(beside + Frame::OVERHEAD, now)?;
         let key = TrackKey::new(parameters.kind(), rendition);
         if !self.parameters.has_room_for(key) {
-            return Ok(()); // There is no room for its track either.
+            return Ok(true); // There is no room for its track either.
         }
+        let waits = self.waiting.contains(key);
         let known = self.parameters.get(key);
-        if known.is_some_and(|known| Arc::ptr_eq(known, parameters)) {
-            return Ok(());
+        if !waits && known.is_some_and(|known| Arc::ptr_eq(known, parameters)) {
+            return Ok(true);
         }
-        if known.is_none_or(|known| known != parameters) && self.changes.try_take(1.0, now).is_err() {
+        let is_change = || known.is_none_or(|known| known != parameters);
+        if (waits && !keyframe) || (is_change() && self.changes.try_take(1.0, now).is_err()) {
+            self.waiting.insert(key, ());
             DropReason::ParametersTooOften.count(1);
-            return Err(Ended::TooManyChanges);
+            return Ok(false);
         }
+        self.waiting.remove(key);
         self.parameters.insert(key, parameters.clone());
-        Ok(())
+        Ok(true)
     }
 
     /// Takes `bytes` as they were on the wire, in this number of messages or packets. Each of them costs [`Frame::OVERHEAD`] at
@@ -96,6 +104,7 @@ impl Intake {
     /// Forgets the parameters of a track that has ended.
     pub(crate) fn forget(&mut self, key: TrackKey) {
         self.parameters.remove(key);
+        self.waiting.remove(key);
     }
 
     fn charge(&mut self, bytes: usize, now: Instant) -> Result<(), Ended> {

@@ -107,7 +107,13 @@ impl Publication {
         }
         let Arrival { rendition, keyframe, parameters, .. } = &arrival;
         let taken = self.source.intake().take(*rendition, parameters, *keyframe, now);
-        taken.inspect_err(|ended| self.ended = Some(*ended))?;
+        if !taken.inspect_err(|ended| self.ended = Some(*ended))? {
+            self.advisor.left_out(parameters.kind(), LeftOut::EarlyChange, now);
+            if let Some(video) = self.tracks.get(TrackKey::new(MediaKind::Video, *rendition)) {
+                video.want_keyframe();
+            }
+            return Ok(());
+        }
         if arrival.parameters.kind() == MediaKind::Data && arrival.payload.len() > MESSAGE_BYTES_MAX {
             DropReason::MessageTooLarge.count(1);
             return Ok(());
@@ -268,6 +274,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::advice::Advice;
     use crate::codec;
     use crate::gate::Admission;
     use crate::hub::{Hub, HubLimits};
@@ -337,26 +344,29 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_that_changes_its_parameters_again_and_again_is_ended() {
+    fn of_a_publisher_that_changes_its_parameters_again_and_again_some_forms_are_left_out() {
         let start = Instant::now();
         let (here, there, other) = (h264(), video(), audio());
         let after = |frame: u64, rate: u64| start + Duration::from_millis(frame * 1000 / rate);
-        let flips = |rate| {
-            let mut publication = publication(start);
-            let mut ended = None;
-            for frame in 0..2_000 {
+        // Returns how many of `count` forms in a row went on, and the advice at the end.
+        let flips = |rate, count| {
+            let (mut publication, mut taken) = (publication(start), 0);
+            for frame in 0..count {
                 let parameters = if frame % 2 == 0 { &here } else { &there };
                 let dts = Ticks(i64::try_from(frame * 90_000 / rate).unwrap());
                 publication.push(arrival(&other, Ticks(dts.0 / 90 * 48), 10), after(frame, rate)).unwrap();
-                if let Err(why) = publication.push(arrival(parameters, dts, 10), after(frame, rate)) {
-                    ended = Some((frame, why));
-                    break;
-                }
+                publication.push(arrival(parameters, dts, 10), after(frame, rate)).unwrap();
+                taken += u64::from(is_newest(&publication, parameters));
             }
-            ended
+            publication.poll_advice(after(count, rate));
+            let advice: Vec<_> = publication.source().advice().iter().map(Advice::code).collect();
+            (taken, advice)
         };
-        assert_eq!(flips(2), None, "two in a second");
-        assert!(matches!(flips(30), Some((29..40, Ended::TooManyChanges))));
+        assert_eq!(flips(2, 2_000), (2_000, vec![]), "two in a second");
+        assert_eq!(flips(3, 20), (20, vec![]), "a phone that is turned in the hand");
+        let (taken, advice) = flips(30, 2_000);
+        assert!((1_000..1_400).contains(&taken), "{taken}: those of the first form, and two others a second");
+        assert_eq!(advice, ["too_many_changes"]);
         let mut publication = publication(start);
         for frame in 0..1_000 {
             // Other values that say the same, as of an encoder that repeats its header.
@@ -364,6 +374,32 @@ mod tests {
             let dts = Ticks(i64::try_from(frame * 3_000).unwrap());
             publication.push(arrival(&same, dts, 10), after(frame, 30)).unwrap();
         }
+    }
+
+    #[test]
+    fn behind_a_form_that_was_left_out_the_track_goes_on_with_a_keyframe() {
+        let start = Instant::now();
+        let mut publication = publication(start);
+        let (here, there) = (h264(), video());
+        let mut change = 0;
+        let mut push = |parameters: &Arc<Parameters>, keyframe, now| {
+            change += 1;
+            publication.push(Arrival { keyframe, ..arrival(parameters, Ticks(change), 10) }, now).unwrap();
+            (is_newest(&publication, parameters), publication.take_keyframe_wanted())
+        };
+        assert!((0..30).all(|at| push([&here, &there][at % 2], true, start).0));
+        assert_eq!(push(&here, true, start), (false, true), "there is no room for it");
+        let later = start + Duration::from_secs(5);
+        assert_eq!(push(&here, false, later), (false, true), "it refers to a frame that was left out");
+        for (parameters, keyframe) in [(&here, true), (&there, true), (&there, false)] {
+            assert_eq!(push(parameters, keyframe, later), (true, false));
+        }
+    }
+
+    /// Returns whether the newest frame of the video is of these parameters.
+    fn is_newest(publication: &Publication, parameters: &Arc<Parameters>) -> bool {
+        let track = publication.source().feed().original(MediaKind::Video);
+        track.and_then(|track| track.newest()).is_some_and(|frame| Arc::ptr_eq(&frame.parameters, parameters))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use onmic_media::{MediaKind, Source, Track};
 /// One thing that a publisher should change.
 #[derive(Serialize, ToSchema)]
 pub struct Advice {
-    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `overloaded`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`.
+    /// The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `too_many_changes`, `overloaded`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`.
     code: &'static str,
     /// The reason.
     message: String,

@@ -24,6 +24,8 @@ pub enum LeftOut {
     OfferRefused(String),
     /// It is of another track than the first of its kind.
     OtherTrack,
+    /// It has other parameters than the frame before, too soon after other changes.
+    EarlyChange,
     /// The offer has several sections of the kind, and the answer refused all but the first.
     OtherSection,
 }
@@ -63,6 +65,8 @@ struct Watched {
     refused: Option<String>,
     /// When a tag of another track was left out last.
     others: Option<Instant>,
+    /// When a change of parameters was left out last.
+    changes: Option<Instant>,
     /// The answer refused further sections of the offer.
     refused_others: bool,
 }
@@ -103,6 +107,7 @@ impl Advisor {
             LeftOut::NoKeyframe => watched.lack(Lack::Keyframe, now),
             LeftOut::OfferRefused(forms) => watched.refused.replace(forms).is_none(),
             LeftOut::OtherTrack => watched.others.replace(now).is_none(),
+            LeftOut::EarlyChange => watched.changes.replace(now).is_none(),
             LeftOut::OtherSection => !std::mem::replace(&mut watched.refused_others, true),
             // The first codec is named, so that a stream of different ones is not told again and again.
             LeftOut::UnsupportedCodec(codec) => {
@@ -159,24 +164,26 @@ impl Watched {
         is_new
     }
 
-    /// Returns the moments at which advice begins or ends without anything happening.
-    fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        let announced = self.announced.filter(|_| self.came.is_none()).map(|since| since + PATIENCE);
-        let lacks = self.lacks.map(|(_, since)| since + PATIENCE);
-        let unsupported = self.unsupported.as_ref().map(|(_, last)| *last + LAPSE);
     /// Returns the codec that is left out, if frames of the kind that are passed on did not come shortly before.
     fn missed(&self) -> Option<&str> {
         let (codec, last) = self.unsupported.as_ref()?;
         self.came.is_none_or(|came| *last >= came + PATIENCE).then_some(codec.as_str())
     }
 
+    /// Returns the moments at which advice begins or ends without anything happening.
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let announced = self.announced.filter(|_| self.came.is_none()).map(|since| since + PATIENCE);
+        let lacks = self.lacks.map(|(_, since)| since + PATIENCE);
+        let unsupported = self.unsupported.as_ref().map(|(_, last)| *last + LAPSE);
         let others = self.others.map(|last| last + LAPSE);
-        [announced, lacks, unsupported, others].into_iter().flatten()
+        let changes = self.changes.map(|last| last + LAPSE);
+        [announced, lacks, unsupported, others, changes].into_iter().flatten()
     }
 
     fn forget(&mut self, now: Instant) {
         self.unsupported.take_if(|(_, last)| now >= *last + LAPSE);
         self.others.take_if(|last| now >= *last + LAPSE);
+        self.changes.take_if(|last| now >= *last + LAPSE);
     }
 
     fn advice(&self, kind: MediaKind, now: Instant) -> impl Iterator<Item = Advice> {
@@ -191,7 +198,8 @@ impl Watched {
         let silent = self.came.is_none() && self.lacks.is_none() && unsupported.is_none() && refused.is_none();
         let silent = self.announced.filter(|since| silent && is_due(*since)).map(|_| Advice::NoFrames(kind));
         let others = (self.others.is_some() || self.refused_others).then_some(Advice::OtherTracks(kind));
-        [lacks, silent, unsupported, refused, others].into_iter().flatten()
+        let changes = self.changes.map(|_| Advice::EarlyChanges(kind));
+        [lacks, silent, unsupported, refused, others, changes].into_iter().flatten()
     }
 }
 
@@ -216,6 +224,11 @@ mod tests {
             self
         }
 
+        fn passed_on(&mut self, kind: MediaKind) -> &mut Self {
+            self.advisor.passed_on(kind, self.now);
+            self
+        }
+
         fn codes(&mut self) -> Option<Vec<&'static str>> {
             let (standing, _) = self.advisor.poll_news(self.now)?;
             Some(standing.iter().map(Advice::code).collect())
@@ -224,11 +237,6 @@ mod tests {
         fn after(&mut self, seconds: u64) -> Option<Vec<&'static str>> {
             self.now += Duration::from_secs(seconds);
             self.codes()
-        fn passed_on(&mut self, kind: MediaKind) -> &mut Self {
-            self.advisor.passed_on(kind, self.now);
-            self
-        }
-
         }
     }
 
@@ -301,22 +309,14 @@ mod tests {
         let odd = LeftOut::UnsupportedCodec(SOUND.to_owned());
         assert_eq!(watch.left_out(MediaKind::Audio, odd).codes(), Some(vec!["unsupported_codec"]));
         watch.left_out(MediaKind::Video, LeftOut::OtherTrack);
-        assert_eq!(watch.codes(), Some(vec!["other_tracks", "unsupported_codec"]));
+        watch.left_out(MediaKind::Video, LeftOut::EarlyChange);
+        assert_eq!(watch.codes(), Some(vec!["other_tracks", "too_many_changes", "unsupported_codec"]));
         assert_eq!(watch.after(20), None);
         watch.left_out(MediaKind::Audio, LeftOut::UnsupportedCodec("another".to_owned()));
         assert_eq!(watch.after(10), Some(vec!["unsupported_codec"]), "the other track came no more");
         assert_eq!(watch.after(20), Some(vec!["no_audio"]), "nothing of the kind comes any more");
     }
 
-    #[test]
-    fn data_is_not_watched_and_a_stream_without_fault_is_not_spoken_of() {
-        let mut watch = Watch::new();
-        watch.advisor.announced(MediaKind::Data, watch.now);
-        watch.left_out(MediaKind::Data, LeftOut::OtherTrack);
-        watch.advisor.announced(MediaKind::Video, watch.now);
-        watch.passed_on(MediaKind::Video);
-        assert_eq!((watch.after(60), watch.advisor.poll_timeout()), (None, None));
-    }
     #[test]
     fn what_comes_in_an_unknown_form_beside_frames_is_told_only_when_they_stop() {
         let noise = || LeftOut::UnsupportedCodec("RTP payload type 13".to_owned());
@@ -336,4 +336,13 @@ mod tests {
         assert_eq!(watch.passed_on(MediaKind::Audio).codes(), Some(Vec::new()));
     }
 
+    #[test]
+    fn data_is_not_watched_and_a_stream_without_fault_is_not_spoken_of() {
+        let mut watch = Watch::new();
+        watch.advisor.announced(MediaKind::Data, watch.now);
+        watch.left_out(MediaKind::Data, LeftOut::OtherTrack);
+        watch.advisor.announced(MediaKind::Video, watch.now);
+        watch.passed_on(MediaKind::Video);
+        assert_eq!((watch.after(60), watch.advisor.poll_timeout()), (None, None));
+    }
 }

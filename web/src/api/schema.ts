@@ -621,7 +621,7 @@ export interface components {
     schemas: {
         /** @description One thing that a publisher should change. */
         Advice: {
-            /** @description The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `overloaded`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`. */
+            /** @description The code: `no_header`, `no_keyframe`, `no_video`, `no_audio`, `unsupported_codec`, `other_tracks`, `too_many_changes`, `overloaded`, `b_frames`, `keyframe_interval`, `video_format`, `video_shape`, `video_fields` or `audio_format`. */
             code: string;
             /** @description The reason. */
             message: string;
