@@ -466,6 +466,25 @@ async fn video_is_not_converted_until_somebody_asks() {
 }
 
 #[tokio::test]
+async fn a_conversion_begins_in_the_past_by_the_length_of_the_first_segment() {
+    /// Keeps the history that was asked for, in ms.
+    struct Histories(AtomicUsize);
+    impl Deriver for Histories {
+        fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
+            self.0.store(lease.history().as_millis() as usize, Ordering::Relaxed);
+            Err(NotDerived::Failed("this test converts nothing".to_owned()))
+        }
+    }
+    let histories = Arc::new(Histories(AtomicUsize::new(0)));
+    let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(histories.clone())).await;
+    node.video = Arc::new(Parameters::Vp8(vp8::Parameters { width: 320, height: 180, version: 0 }));
+    node.publish(90).await;
+    node.get("/hls/demo/index.m3u8").await;
+    let short = HlsConfig::default().settings.short().as_millis() as usize;
+    assert!((short..short + 200).contains(&histories.0.load(Ordering::Relaxed)));
+}
+
+#[tokio::test]
 async fn video_over_the_budget_is_refused_and_not_served_as_audio_alone() {
     let spending = Counter::refusing(Spent(Work::Conversion).into());
     let mut node = Node::with_deriver(Arc::new(OpenGate), HlsConfig::default(), Some(spending)).await;

@@ -18,7 +18,6 @@ use super::amf::{self, Value};
 use super::capabilities::Capabilities;
 use super::chunk::{ChunkReader, ChunkWriter, Message, MessageHeader, Output};
 use super::flow::Flow;
-use super::handshake::Handshake;
 use super::limits::RtmpLimits;
 use super::message::{self, Aggregated, status_object};
 use super::metadata;

@@ -249,7 +249,7 @@ mod tests {
         writer.bits(0b10, 2); // It is shown, and not resilient to errors.
         if keyframe {
             writer.bits(0x49_83_42, 24);
-            writer.bits(0b001_0, 4); // BT.601, not the full range.
+            writer.bits(0b0010, 4); // BT.601, not the full range.
         } else {
             writer.bits(0, 2 + 8 + 3 * 4);
             writer.bits(0, 3); // It has the size of no reference.
