@@ -243,6 +243,7 @@ impl World {
             person: None,
             nameless: None,
             place: None,
+            ticket: None,
             until: Some(self.permitted_until),
         };
         let ours = Credentials::generate();
