@@ -182,6 +182,7 @@ impl Parts {
             hub: hub.clone(),
             returns: stage.clone(),
             gate: gate.clone(),
+            offers: Arc::new(settings::offers(config)),
             rtc: rtc.clone(),
             sync: Arc::new(move |room| directed.sync(room)),
             has_place: Arc::new(move |name| seated.has_place(name)),
@@ -215,6 +216,7 @@ impl Parts {
             .layer(kept_by(Keep::Everybody));
         let (proxies, origins) = (http.trusted_proxies.clone(), http.origins.clone());
         let door = Door::new(proxies, !gate.is_closed(), http.base_path.clone(), origins);
+        let door = door.with_rates(settings::requests(config));
         // The door stands before a router without routes, because it changes paths before they are routed.
         let dated = from_fn_with_state(hub.calendar().clone(), date::state);
         let behind_the_door = |routes: Router| {

@@ -41,7 +41,7 @@ use super::strikes::Strikes;
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox, Messages};
 use crate::rooms::order::{Done, Order};
-use crate::rooms::rate::{Doing, Rates};
+use crate::rooms::rate::{Doing, PersonRates};
 use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
 
@@ -230,7 +230,7 @@ impl Client {
         let Self { connection, rate, permit, mailbox, messages, base_path, heard, strikes } = self;
         let text = |message| text(under(base_path, message));
         let stop = connection.stopping();
-        let mut pinging = Rates::new(Instant::now()).commands;
+        let mut pinging = PersonRates::new(Instant::now()).commands;
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
