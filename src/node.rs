@@ -87,14 +87,14 @@ impl Node {
         let transcoder = Transcoder::within(settings::transcoder(config), pixels.clone());
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
-        let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
+        let kept_open = settings::kept_open(listeners.capacity);
+        let hls = Hls::within(hub.clone(), gate.clone(), settings::hls(config), kept_open.clone(), stop.clone());
         let (stage, reports, director) =
             Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config, pixels)?)
                 .context("the stage cannot be started")?;
         let store = state.keeping.as_ref().map(|keeping| keeping.store.clone());
         let webhooks = settings::webhooks(config, store.clone(), state.events)?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-        let kept_open = settings::kept_open(listeners.capacity);
         let (limits, live) = (settings::rooms(config, kept_open.clone()), stop.clone());
         let rooms = Rooms::keeping(limits, hub.clone(), standing.clone(), stage.clone(), outbox, live, state.keeping)
             .context("the rooms cannot be configured like this")?;
