@@ -87,14 +87,14 @@ impl Node {
         let transcoder = Transcoder::within(settings::transcoder(config), pixels.clone());
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
-        let hls = Hls::new(hub.clone(), gate.clone(), settings::hls(config), stop.clone());
+        let kept_open = settings::kept_open(listeners.capacity);
+        let hls = Hls::within(hub.clone(), gate.clone(), settings::hls(config), kept_open.clone(), stop.clone());
         let (stage, reports, director) =
             Stage::start(hub.clone(), Some(transcoder.clone()), settings::stage(config, pixels)?)
                 .context("the stage cannot be started")?;
         let store = state.keeping.as_ref().map(|keeping| keeping.store.clone());
         let webhooks = settings::webhooks(config, store.clone(), state.events)?;
         let outbox = webhooks.as_ref().map(|(outbox, _)| outbox.clone());
-        let kept_open = settings::kept_open(listeners.capacity);
         let (limits, live) = (settings::rooms(config, kept_open.clone()), stop.clone());
         let rooms = Rooms::keeping(limits, hub.clone(), standing.clone(), stage.clone(), outbox, live, state.keeping)
             .context("the rooms cannot be configured like this")?;
@@ -182,6 +182,7 @@ impl Parts {
             hub: hub.clone(),
             returns: stage.clone(),
             gate: gate.clone(),
+            offers: Arc::new(settings::offers(config)),
             rtc: rtc.clone(),
             sync: Arc::new(move |room| directed.sync(room)),
             has_place: Arc::new(move |name| seated.has_place(name)),
@@ -215,6 +216,7 @@ impl Parts {
             .layer(kept_by(Keep::Everybody));
         let (proxies, origins) = (http.trusted_proxies.clone(), http.origins.clone());
         let door = Door::new(proxies, !gate.is_closed(), http.base_path.clone(), origins);
+        let door = door.with_rates(settings::requests(config));
         // The door stands before a router without routes, because it changes paths before they are routed.
         let dated = from_fn_with_state(hub.calendar().clone(), date::state);
         let behind_the_door = |routes: Router| {

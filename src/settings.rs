@@ -15,10 +15,11 @@ use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies, WRITE_TIMEOUT};
 use onmic_media::hub::HubLimits;
 use onmic_media::life::Lives;
-use onmic_media::{Budget, Calendar, Shares};
+use onmic_media::{Budget, Calendar, Pace, Rates, Shares};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
+use onmic_signalling::Offers;
 use onmic_stage::StageConfig;
 use onmic_store::Store;
 
@@ -34,7 +35,7 @@ pub fn hub(config: &Config) -> HubLimits {
     }
 }
 
-/// Returns the connections of HTTP that stay open, such as WebSockets and viewers by HTTP-FLV. They share them.
+/// Returns the connections of HTTP that stay open: WebSockets, viewers by HTTP-FLV, and those on which a request of LL-HLS waits.
 pub fn kept_open(capacity: Capacity) -> Arc<Shares> {
     Shares::new("connections of HTTP that stay open", capacity.http, usize::MAX)
 }
@@ -196,9 +197,26 @@ pub fn proxies(config: &Config) -> TrustedProxies {
     TrustedProxies::new(move |peer| trusted.iter().any(|network| network.contains(peer)))
 }
 
+/// Returns the rates of requests. A player that joins fetches a window of segments at once, and so do all players of a program that
+/// has just begun.
+pub fn requests(config: &Config) -> Rates {
+    Rates::new(Pace::of(config.http.requests_per_second, 4))
+}
+
+/// Returns the rates of offers.
+pub fn offers(config: &Config) -> Offers {
+    Offers::new(Pace::of(config.rtc.offers_per_second, 8))
+}
+
+/// Returns how fast one address may open connections. All that it may have come at once when a node begins again.
+fn connections(each_second: u32) -> Option<Pace> {
+    Pace::of(each_second, 10)
+}
+
 pub fn http(config: &Config, capacity: Capacity) -> HttpLimits {
     HttpLimits {
         connections: limits(capacity.http, config.http.connections_per_address),
+        pace: connections(config.http.connections_per_second),
         lane: capacity.http_lane,
         header_timeout: config.http.header_timeout,
         write_timeout: WRITE_TIMEOUT,
@@ -212,11 +230,12 @@ fn limits(all: usize, per_address: usize) -> Limits {
 }
 
 pub fn rtmp(config: &Config, capacity: Capacity, tls: Option<Arc<ServerConfig>>) -> RtmpConfig {
-    let connections = limits(capacity.rtmp, config.rtmp.connections_per_address);
+    let allowed = limits(capacity.rtmp, config.rtmp.connections_per_address);
     let message_bytes = usize::try_from(config.rtmp.message.as_u64()).unwrap_or(usize::MAX);
     let limits = RtmpLimits {
-        connections: connections.all,
-        connections_per_address: connections.per_address,
+        connections: allowed.all,
+        connections_per_address: allowed.per_address,
+        pace: connections(config.rtmp.connections_per_second),
         setup_timeout: config.rtmp.start_timeout,
         idle_timeout: config.rtmp.idle_timeout,
         message_bytes,

@@ -25,6 +25,8 @@ pub struct Http {
     pub frame_ancestors: Vec<Origins>,
     pub connections: usize,
     pub connections_per_address: usize,
+    pub connections_per_second: u32,
+    pub requests_per_second: u32,
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
 }
@@ -41,6 +43,8 @@ impl Default for Http {
             frame_ancestors: Vec::new(),
             connections: 20_000,
             connections_per_address: 2000,
+            connections_per_second: 200,
+            requests_per_second: 2000,
             header_timeout: Duration::from_secs(15),
         }
     }

@@ -159,6 +159,20 @@ pub const LIMITS: &[Limit] = &[
         1..=MANY,
         "An idle connection of the address gives way. Without one, 503. A WebSocket or a viewer by HTTP-FLV of a token is refused, 429.",
     ),
+    Limit::number(
+        "http.connections_per_second",
+        |c| Amount::Number(c.http.connections_per_second.into()),
+        1..=MANY,
+        "A new connection of the address is closed. As many as in 10 s may come at once.",
+    )
+    .or_zero(),
+    Limit::number(
+        "http.requests_per_second",
+        |c| Amount::Number(c.http.requests_per_second.into()),
+        10..=MANY,
+        "A request of the token or address is refused, 429. As many as in 4 s may come at once.",
+    )
+    .or_zero(),
     Limit::time(
         "http.header_timeout",
         |c| Amount::Time(c.http.header_timeout),
@@ -196,6 +210,13 @@ pub const LIMITS: &[Limit] = &[
         1..=MANY,
         "An idle connection of the address gives way. Without one, the new one is closed.",
     ),
+    Limit::number(
+        "rtmp.connections_per_second",
+        |c| Amount::Number(c.rtmp.connections_per_second.into()),
+        1..=MANY,
+        "A new connection of the address is closed. As many as in 10 s may come at once.",
+    )
+    .or_zero(),
     Limit::time(
         "rtmp.start_timeout",
         |c| Amount::Time(c.rtmp.start_timeout),
@@ -219,6 +240,13 @@ pub const LIMITS: &[Limit] = &[
         1..=100_000,
         "One that has not connected gives way. Without one, 503; 429 where one token or address has viewers in half of them.",
     ),
+    Limit::number(
+        "rtc.offers_per_second",
+        |c| Amount::Number(c.rtc.offers_per_second.into()),
+        1..=100_000,
+        "An offer of the token or address is refused, 429. As many as in 8 s may come at once.",
+    )
+    .or_zero(),
     Limit::time(
         "rtc.consent_timeout",
         |c| Amount::Time(c.rtc.consent_timeout),

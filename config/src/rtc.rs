@@ -14,6 +14,7 @@ pub struct Rtc {
     pub announce: Vec<String>,
     pub ice_servers: Vec<String>,
     pub sessions: usize,
+    pub offers_per_second: u32,
     #[serde(with = "humantime_serde")]
     pub consent_timeout: Duration,
 }
@@ -26,6 +27,7 @@ impl Default for Rtc {
             announce: Vec::new(),
             ice_servers: Vec::new(),
             sessions: 2000,
+            offers_per_second: 25,
             consent_timeout: Duration::from_secs(30),
         }
     }

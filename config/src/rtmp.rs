@@ -17,6 +17,7 @@ pub struct Rtmp {
     pub app: Vec<String>,
     pub connections: usize,
     pub connections_per_address: usize,
+    pub connections_per_second: u32,
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -32,6 +33,7 @@ impl Default for Rtmp {
             app: vec![APPLICATION.to_owned()],
             connections: 1000,
             connections_per_address: 250,
+            connections_per_second: 25,
             start_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             message: ByteSize::mib(8),

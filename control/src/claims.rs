@@ -31,9 +31,10 @@ use serde_json::value::RawValue;
 
 use onmic_media::Grant;
 use onmic_media::gate::{Action, Refusal};
-use onmic_media::name::{ParticipantName, Principal, RoomName, SourceName};
+use onmic_media::name::{InvalidName, ParticipantName, Principal, RoomName, SourceName};
 use onmic_room::{Actor, Authority, PersonId};
 
+use crate::random::GUEST;
 use crate::rooms::fair;
 use crate::rooms::words::Role;
 use crate::ticket::Tickets;
@@ -155,11 +156,18 @@ impl Claims {
     }
 
     /// Returns the person who has the token: its `sub`, or a co-host's `participant` if there is no `sub` or it cannot be an id. A
-    /// backend's token has no person.
+    /// backend's token has no person. A `sub` that looks like the id of a guest cannot be an id, but in a ticket of this server, which
+    /// is for one.
     pub fn person(&self) -> Result<Option<PersonId>, Refusal> {
         let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost);
         let Some(id) = self.sub.as_deref().or(participant) else { return Ok(None) };
-        match (id.parse(), participant.map(str::parse)) {
+        let is_of_a_guest = self.sub.is_some() && self.seat.is_none() && id.starts_with(GUEST);
+        let parsed = if is_of_a_guest {
+            Err(format!("{GUEST}… is for people whom no token names"))
+        } else {
+            id.parse().map_err(|error: InvalidName| error.to_string())
+        };
+        match (parsed, participant.map(str::parse)) {
             (Ok(person), _) | (Err(_), Some(Ok(person))) => Ok(Some(person)),
             (Err(error), _) => {
                 let sentence = format!("its sub {id:?} cannot be the id of a person in a room: {error}");
@@ -427,12 +435,22 @@ mod tests {
     fn a_viewer_whose_sub_cannot_be_an_id_is_a_guest_for_whom_the_sub_answers() {
         let claims = |claims| serde_json::from_value::<Claims>(claims).unwrap();
         let network = Principal::at("192.0.2.7".parse().unwrap());
-        for (role, comes, answers) in [("viewer", true, true), ("host", false, true), ("admin", false, false)] {
-            let odd = claims(json!({"exp": FAR, "room": "demo", "role": role, "sub": "ben@b.example", "jti": "t1"}));
-            assert_eq!(odd.comer().ok(), comes.then_some(None), "{role}");
-            let who = answers.then(|| Principal::Token("ben@b.example".into()));
-            assert_eq!(odd.nameless(Some(&network)), who, "{role}");
-            assert!(odd.actor().is_err(), "{role}");
+        for sub in ["ben@b.example", "guest-7f3a2b"] {
+            for (role, comes, answers) in [("viewer", true, true), ("host", false, true), ("admin", false, false)] {
+                let odd = claims(json!({"exp": FAR, "room": "demo", "role": role, "sub": sub, "jti": "t1"}));
+                assert_eq!(odd.comer().ok(), comes.then_some(None), "{role} {sub}");
+                let who = answers.then(|| Principal::Token(sub.into()));
+                assert_eq!(odd.nameless(Some(&network)), who, "{role} {sub}");
+                assert!(odd.actor().is_err(), "{role} {sub}");
+            }
         }
+    }
+
+    #[test]
+    fn the_ticket_of_a_guest_names_the_guest() {
+        let claims = json!({"exp": FAR, "room": "demo", "role": "co-host", "participant": "guest-7f3a2b",
+            "sub": "guest-7f3a2b", "seat": 1, "jti": "t1"});
+        let ticket: Claims = serde_json::from_value(claims).unwrap();
+        assert_eq!(ticket.person(), Ok(Some("guest-7f3a2b".parse().unwrap())));
     }
 }

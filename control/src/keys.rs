@@ -14,6 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use onmic_media::gate::Refusal;
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,8 @@ use crate::random;
 pub const SECRET_BYTES: usize = 32;
 /// The least bytes of an RSA modulus (RFC 7518 3.3).
 const MODULUS_BYTES: usize = 256;
-/// The most keys of a set. A token that names none is tried with several, and each trial takes up to 50 µs.
+/// The most keys of a set. A token that names none is tried with those of its algorithm, and each trial takes up to 100 µs. One that
+/// none has signed costs its sender as much as this many requests (`http/src/toll.rs`).
 const KEYS_MAX: usize = 16;
 /// The algorithms that keys may have.
 pub(crate) const ALGORITHMS: [Algorithm; 4] = [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -158,25 +160,32 @@ impl Keys {
         self.verifying.iter().filter(|key| key.algorithm == header.alg).filter(fits)
     }
 
-    /// Returns the claims of a token. `validation` gives what has to be checked for an algorithm.
+    /// Returns the claims of a token. `validation` gives what has to be checked for an algorithm. A refusal over the signature says how
+    /// many keys were tried, because its sender pays for each.
     pub(crate) fn verify<'v, C: DeserializeOwned>(
         &self,
         token: &str,
         validation: impl Fn(Algorithm) -> &'v Validation,
-    ) -> Result<C, String> {
-        let header = decode_header(token).map_err(|error| error.to_string())?;
+    ) -> Result<C, Refusal> {
+        let invalid = |error: jsonwebtoken::errors::Error| Refusal::TokenInvalid(error.to_string());
+        let header = decode_header(token).map_err(invalid)?;
         if header.crit.is_some() {
-            return Err("its header has crit, and this server knows no part of it (RFC 7515 4.1.11)".into());
+            let reason = "its header has crit, and this server knows no part of it (RFC 7515 4.1.11)";
+            return Err(Refusal::TokenInvalid(reason.into()));
         }
-        let mut refused = format!("no key of this server has its kid and its algorithm {:?}", header.alg);
+        let mut tried = 0;
         for key in self.candidates(&header) {
             match decode::<C>(token, &key.key, validation(key.algorithm)) {
                 Ok(token) => return Ok(token.claims),
-                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => refused = error.to_string(),
-                Err(error) => return Err(error.to_string()),
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => tried += 1,
+                Err(error) => return Err(invalid(error)),
             }
         }
-        Err(refused)
+        if tried > 0 {
+            return Err(Refusal::Forged(tried));
+        }
+        let reason = format!("no key of this server has its kid and its algorithm {:?}", header.alg);
+        Err(Refusal::TokenInvalid(reason))
     }
 
     /// Returns a signed token, or `None` if the server asks for no tokens.
@@ -243,7 +252,7 @@ mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
     };
-    use onmic_media::gate::{Action, Gate, Refusal, Shown};
+    use onmic_media::gate::{Action, Gate, Shown};
     use serde_json::{Value, json};
 
     use super::*;
@@ -299,6 +308,20 @@ mod tests {
         assert!(!takes(&gate, &signed_by(&header(Some("b")), ALPHA)), "a kid has one key");
         ring.replace(Keys::default().with_set(&set(&[symmetric("b", BETA)])).unwrap());
         assert!(takes(&gate, &new) && !takes(&gate, &old), "the old key is gone");
+    }
+
+    #[test]
+    fn a_forged_token_costs_as_much_as_the_keys_that_it_was_tried_with() {
+        let (rsa, _) = provider("RS256");
+        let keys: Vec<_> = (0..8).map(|number| symmetric(&number.to_string(), ALPHA)).chain([rsa]).collect();
+        let gate = gate(&Keyring::new(Keys::default().with_set(&set(&keys)).unwrap()));
+        let refused = |kid, secret| {
+            let token = signed_by(&header(kid), secret);
+            gate.check(Action::Play(&"demo".parse().unwrap()), Shown::token(Some(&token))).unwrap_err()
+        };
+        assert_eq!(refused(None, BETA), Refusal::Forged(8), "the keys of its algorithm alone");
+        assert_eq!(refused(Some("3"), BETA), Refusal::Forged(1));
+        assert!(matches!(refused(Some("x"), ALPHA), Refusal::TokenInvalid(_)), "no key was tried");
     }
 
     #[test]

@@ -19,10 +19,14 @@ pub fn id() -> String {
     hex(&bytes::<8>())
 }
 
-/// Returns `guest-` and six random letters.
+/// The beginning of the ids of guests, which no `sub` of a token has. Otherwise somebody who may choose their `sub` could be a guest
+/// whose id they have seen.
+pub const GUEST: &str = "guest-";
+
+/// Returns [`GUEST`] and six random letters.
 pub fn guest() -> String {
     let letters = bytes::<6>().map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
-    format!("guest-{}", letters.into_iter().collect::<String>())
+    format!("{GUEST}{}", letters.into_iter().collect::<String>())
 }
 
 /// Returns bytes as lowercase hexadecimal digits.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, Sender};
 use onmic_media::feed::Unavailable;
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Feed, Gate, NoShare, Spent};
+use onmic_media::{Action, Feed, Gate, NoShare, Spent, TooFast};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -35,6 +35,9 @@ pub enum EdgeError {
     /// The principal has as many of these as one may have.
     #[error(transparent)]
     NoShare(#[from] NoShare),
+    /// The principal asks faster than one may.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     /// The gate refuses this viewer.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -52,6 +55,7 @@ impl From<EdgeError> for Problem {
         let detail = error.to_string();
         let problem = match error {
             EdgeError::Refused(refusal) => return Self::from(refusal),
+            EdgeError::TooFast(why) => return Self::from(why),
             EdgeError::NoShare(why) => {
                 let status = match why {
                     NoShare::Principal(..) => StatusCode::TOO_MANY_REQUESTS,
@@ -85,8 +89,9 @@ impl IntoResponse for EdgeError {
     }
 }
 
-/// Asks the gate whether the sender of this request may do it.
+/// Asks the gate whether the sender of this request may do it, and lets whoever answers for it pay.
 pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, sender: &Sender) -> Result<(), EdgeError> {
-    gate.check(action, sender.shown())?;
+    let admission = gate.check(action, sender.shown())?;
+    sender.pay(sender.payer(admission.owner.as_ref()), 1.0)?;
     Ok(())
 }

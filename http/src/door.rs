@@ -15,19 +15,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use onmic_media::{Asked, Denial};
+use onmic_media::name::Principal;
+use onmic_media::{Asked, Denial, Rates};
 
 use crate::base_path::with_path;
 use crate::client::{self, Network};
 use crate::origin::{Origin, Origins, is_loopback};
 use crate::token::OfProxy;
-use crate::{BasePath, Problem};
+use crate::toll::Toll;
+use crate::{BasePath, Problem, token};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -38,13 +41,19 @@ pub struct Door {
     guarded: bool,
     base_path: BasePath,
     origins: Arc<[Origins]>,
+    rates: Arc<Rates>,
 }
 
 impl Door {
     /// Believes the proxies in the `trusted` networks. A `guarded` server asks for no tokens, and listens on loopback alone.
     /// Proxies show it under `base_path`, unless they state another one. Pages of `origins` count as its own.
     pub fn new(trusted: Vec<Network>, guarded: bool, base_path: BasePath, origins: Vec<Origins>) -> Self {
-        Self { trusted: trusted.into(), guarded, base_path, origins: origins.into() }
+        Self { trusted: trusted.into(), guarded, base_path, origins: origins.into(), rates: Arc::default() }
+    }
+
+    /// Lets each principal ask at `rates` (see `toll`).
+    pub fn with_rates(self, rates: Rates) -> Self {
+        Self { rates: Arc::new(rates), ..self }
     }
 
     /// Returns the base path of a request that came from `peer`.
@@ -137,11 +146,15 @@ impl Foreign {
 
     /// Returns a refusal that such a page can read. It tells nothing but what the page has to know.
     fn refused(detail: &str) -> Problem {
-        let all = HeaderValue::from_static("*");
-        Problem::new(StatusCode::FORBIDDEN, detail)
-            .with_denial(Denial::ForeignPage)
-            .with_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, all)
+        for_all_pages(Problem::new(StatusCode::FORBIDDEN, detail).with_denial(Denial::ForeignPage))
     }
+}
+
+/// Lets pages of all origins read a refusal of the door, which stands before the layer that lets them read what routes answer.
+fn for_all_pages(problem: Problem) -> Problem {
+    problem
+        .with_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+        .with_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"))
 }
 
 /// Where a request goes.
@@ -190,17 +203,27 @@ async fn pass(
         Ok(None) => {}
         Err(refused) => return refused.into_response(),
     }
+    let mut network = None;
     if let Some(peer) = peer {
         let client = client::address(peer, request.headers(), &door.trusted);
         if client == peer && door.trusted.iter().any(|network| network.contains(peer)) {
             request.extensions_mut().insert(OfProxy);
+        } else {
+            network = Some(Principal::at(client));
         }
         if client != peer {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, 0)));
         }
     }
+    let shows_token = token(request.headers(), request.uri()).is_some();
+    let toll = match Toll::begin(&door.rates, network, (request.uri().path(), shows_token), Instant::now()) {
+        Ok(toll) => toll,
+        Err(too_fast) => return for_all_pages(too_fast.into()).into_response(),
+    };
+    request.extensions_mut().insert(toll.clone());
     request.extensions_mut().insert(base_path.clone());
     let response = next.run(request).await;
+    toll.end(&response, Instant::now());
     let stated = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     match stated.filter(|location| location.starts_with('/')).map(|location| base_path.join(location)) {
         Some(location) => led(response, &location),

@@ -5,11 +5,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use onmic_media::Denial;
 use onmic_media::feed::{OVERLOADED_FOR, Unavailable};
 use onmic_media::gate::Refusal;
 use onmic_media::hub::PublishRefused;
 use onmic_media::name::InvalidName;
+use onmic_media::{Denial, TooFast};
+
+use crate::cost::Cost;
 
 /// An error answer. Its body is `application/problem+json`.
 #[derive(Clone, Debug)]
@@ -20,6 +22,7 @@ pub struct Problem {
     have: Vec<String>,
     headers: HeaderMap,
     denial: Option<Denial>,
+    cost: Option<Cost>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +41,15 @@ impl Problem {
     /// Makes a problem. `detail` is a sentence for a person: what is wrong, and what would be right.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let denial = Denial::of_status(status.as_u16());
-        Self { status, detail: detail.into(), code: None, have: Vec::new(), headers: HeaderMap::new(), denial }
+        Self {
+            status,
+            detail: detail.into(),
+            code: None,
+            have: Vec::new(),
+            headers: HeaderMap::new(),
+            denial,
+            cost: None,
+        }
     }
 
     /// Makes a 404: the resource does not exist now.
@@ -116,6 +127,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
         self.denial.map(|denial| response.extensions_mut().insert(denial));
+        self.cost.map(|cost| response.extensions_mut().insert(cost));
         response
     }
 }
@@ -129,12 +141,24 @@ impl From<InvalidName> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (detail, denial) = (refusal.to_string(), Denial::from(&refusal));
+        let cost = if let Refusal::Forged(keys) = refusal { Some(Cost(keys)) } else { None };
         let problem = match refusal {
             Refusal::NotAllowed(_) | Refusal::Banned(_) => Self::new(StatusCode::FORBIDDEN, detail),
-            Refusal::TokenMissing | Refusal::TokenInvalid(_) => Self::new(StatusCode::UNAUTHORIZED, detail)
-                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::Forged(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, detail)
+                    .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
         };
-        problem.with_denial(denial)
+        Self { cost, ..problem.with_denial(denial) }
+    }
+}
+
+impl From<TooFast> for Problem {
+    fn from(refused: TooFast) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, refused.to_string())
+            .with_code("too-fast")
+            .with_denial(Denial::TooFast)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(refused.seconds()))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A connection has a deadline from its accept to the end of its first request's headers, whatever it has said until then,
 //! TLS included. It keeps its place from the arrival of a whole request, body included, until the peer has taken the answer, and as a
 //! WebSocket. A body that is announced and does not come keeps none.
+//! An address that opens connections faster than one may has them closed at once, because each costs a handshake.
 //! Where no place is free, and no idle connection gives way, a connection gets into a small **lane** beside all others: one request
 //! is answered there by other routes, which know how this node is and refuse everything else. The lane speaks HTTP/1.1 alone. A
 //! connection has a second in it, and gives way to the next one whatever it does, so nobody can hold the lane.
@@ -37,7 +38,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics::{Gauge, gauge};
 use onmic_listen::{Full, Limiter, Limits, Pass, Served, Sparing, TrustedProxies, handshake};
-use onmic_media::{Closed, DropReason, metric};
+use onmic_media::{Closed, DropReason, Pace, metric};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -47,13 +48,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::Connection;
+
 mod answer;
 mod arriving;
 mod socket;
 
 pub use answer::held_by;
 use answer::{Answer, Streams, Terms, Watch};
-use arriving::Arriving;
+use arriving::{Arriving, Rest};
 use socket::Socket;
 
 /// How long the peer of an idle connection that gives way, or of an answer that is over, has to take in that it ends.
@@ -84,6 +87,8 @@ const LANE_PER_ADDRESS: usize = 4;
 pub struct HttpLimits {
     /// The most connections at once.
     pub connections: Limits,
+    /// How fast one address may open connections.
+    pub pace: Option<Pace>,
     /// The most connections at once in the lane for those that find no place.
     pub lane: usize,
     /// How long a connection may take from its accept to the end of its first request's headers, and from one request to the
@@ -177,8 +182,8 @@ impl Server {
         Self {
             tls: tls.map(TlsAcceptor::from),
             lane_tls,
-            all: Limiter::new(limits.connections, proxies),
-            lane: Limiter::new(lane, TrustedProxies::default()),
+            all: Limiter::new(limits.connections, limits.pace, proxies),
+            lane: Limiter::new(lane, None, TrustedProxies::default()),
             limits,
             routes,
             stop,
@@ -191,19 +196,25 @@ impl Server {
 
     /// Finds a place for a connection of `peer`. `None` means that the connection closes at once.
     fn admit(&self, peer: IpAddr) -> Option<(Pass, Place)> {
-        let full = match self.all.admit(peer) {
+        let now = Instant::now();
+        let full = match self.all.admit(peer, now) {
             Ok(pass) => return Some((pass, Place::AmongAll)),
             Err(full) => full,
         };
-        let (reason, limit) = match full {
-            Full::All => (DropReason::HttpConnections, self.limits.connections.all),
-            Full::Address => (DropReason::HttpConnectionsOfAddress, self.limits.connections.per_address),
+        let reason = match full {
+            Full::All => DropReason::HttpConnections,
+            Full::Address => DropReason::HttpConnectionsOfAddress,
+            Full::TooFast => DropReason::HttpConnectionsTooFast,
         };
         reason.count(1);
-        if let Some(before) = self.complaints.due(Instant::now()) {
-            tracing::warn!(%peer, reason = reason.name(), limit, before, "HTTP connections are refused with 503");
+        if let Some(before) = self.complaints.due(now) {
+            let (limits, pace) = (self.limits.connections, self.limits.pace);
+            tracing::warn!(%peer, reason = reason.name(), ?limits, ?pace, before, "HTTP connections are refused");
         }
-        self.lane.admit(peer).ok().map(|pass| (pass, Place::InLane))
+        if full == Full::TooFast {
+            return None; // An answer would cost the handshake that is refused.
+        }
+        self.lane.admit(peer, now).ok().map(|pass| (pass, Place::InLane))
     }
 
     async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, pass: Pass, place: Place) {
@@ -227,6 +238,8 @@ impl Server {
                 };
                 match handshake {
                     Ok(Ok(stream)) => self.answer(stream, peer, place, &conversation, deadline).await,
+                    // The socket has counted a peer that takes nothing of the handshake.
+                    Ok(Err(_)) if conversation.is_cut() => Ok(()),
                     Ok(Err(error)) => {
                         tracing::debug!(%peer, %error, "TLS handshake failed");
                         handshake::closed(&error).inspect(|closed| closed.count(onmic_media::Asked::Http));
@@ -299,6 +312,7 @@ impl Server {
         let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), asked));
         let (mut is_watched, mut is_stopping) = (true, false);
         let mut watch = Watch::new(None); // The socket has the deadline.
+        let mut reading_rests = pin!(conversation.rest.read());
         loop {
             let turn = poll_fn(|context| {
                 conversation.turn.begin();
@@ -335,6 +349,7 @@ impl Server {
                     }
                     return Err(DropReason::HttpGaveWay);
                 }
+                never = &mut reading_rests => match never {},
                 () = self.stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
@@ -370,13 +385,18 @@ struct Conversation {
     /// Whether the peer has taken nothing of what was written for a while.
     stands_still: AtomicBool,
     place: Place,
+    /// What routes have left of the bodies of requests.
+    rest: Rest,
+    /// What routes know of it.
+    connection: Connection,
 }
 
 impl Conversation {
     fn new(pass: Pass, place: Place) -> Self {
         let [has_asked, is_cut, is_web_socket, stands_still] = [false; 4].map(AtomicBool::new);
-        let (requests, turn) = (Mutex::default(), Turn::default());
-        Self { pass, has_asked, requests, turn, is_cut, is_web_socket, stands_still, place }
+        let (requests, turn, rest) = (Mutex::default(), Turn::default(), Rest::default());
+        let connection = Connection::default();
+        Self { pass, has_asked, requests, turn, is_cut, is_web_socket, stands_still, place, rest, connection }
     }
 
     /// Counts one more request, WebSocket or write that keeps the place.
@@ -523,8 +543,9 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Asked {
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let Self { router, peer, conversation } = self.clone();
         let open = Arc::new(Open::begin(conversation.clone()));
-        let mut request: Request = request.map(|body| Arriving::begin(body, &open));
+        let mut request: Request = Arriving::begin(request, &open);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(conversation.connection.clone());
         // Requests of HTTP/2 have tasks of their own, which are not polled with the connection.
         let is_http_2 = request.version() == Version::HTTP_2;
         Box::pin(async move {

@@ -6,12 +6,16 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
-use onmic_media::Shown;
 use onmic_media::name::Principal;
+use onmic_media::{Shown, TooFast};
+
+use crate::Connection;
+use crate::toll::Toll;
 
 /// The subprotocol of WebSockets, which is the one that the server takes of those that are offered.
 pub const SOCKET_PROTOCOL: &str = "onmic.v1";
@@ -25,6 +29,10 @@ pub struct Sender {
     pub network: Principal,
     /// Whether that is a trusted proxy's, which did not name its client.
     pub is_proxy: bool,
+    /// The connection that the request came by. `None` if it came by none, as in a test.
+    pub connection: Option<Connection>,
+    /// What the request costs. `None` for one that came through no door, as in a test.
+    toll: Option<Toll>,
 }
 
 /// Marks a request of a trusted proxy that does not name its client. The door puts it on.
@@ -41,6 +49,26 @@ impl Sender {
     pub fn counted(&self) -> Option<Principal> {
         self.shown().network.cloned()
     }
+
+    /// Returns who pays for what is asked with a token of this owner: the owner at the network that the request came from, because an
+    /// audience may share a token. Without an owner it is the network. Nobody pays where everybody may be behind one address.
+    pub fn payer(&self, owner: Option<&Principal>) -> Option<Principal> {
+        let network = self.counted()?;
+        match (owner, &network) {
+            (Some(Principal::Token(owner)), Principal::Network(address)) => {
+                Some(Principal::Token(format!("{owner}@{address}").into()))
+            }
+            _ => Some(network),
+        }
+    }
+
+    /// Lets a [payer](Self::payer) pay for the request, which costs as much as this many small ones. A request that its network has paid
+    /// for at the door, because no token is shown, costs that network nothing more.
+    pub fn pay(&self, payer: Option<Principal>, cost: f64) -> Result<(), TooFast> {
+        let (Some(toll), Some(payer)) = (&self.toll, payer) else { return Ok(()) };
+        let cost = if self.token.is_none() { cost - 1.0 } else { cost };
+        toll.pay(payer, cost, Instant::now())
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Sender {
@@ -50,7 +78,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let network = Principal::at(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let is_proxy = parts.extensions.get::<OfProxy>().is_some();
-        Ok(Self { token: token(&parts.headers, &parts.uri).map(Into::into), network, is_proxy })
+        let (connection, toll) = (parts.extensions.get().cloned(), parts.extensions.get().cloned());
+        Ok(Self { token: token(&parts.headers, &parts.uri).map(Into::into), network, is_proxy, connection, toll })
     }
 }
 

@@ -18,7 +18,7 @@ use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Permit, Permits, Spent, Track, Work, flv,
+    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Pace, Permit, Permits, Spent, Track, Work, flv,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -573,6 +573,26 @@ async fn above_a_limit_silent_connections_give_way_and_those_with_a_stream_do_no
     }
     let dropped = [r#""rtmp_connections" 1"#, r#""rtmp_connections_of_address" 1"#, r#""rtmp_gave_way" 2"#];
     assert_eq!(counted(&recorder.handle(), "onmic_drops_total"), dropped);
+}
+
+#[tokio::test]
+async fn an_address_that_opens_connections_too_fast_is_closed_before_anything_is_said() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let limits = RtmpLimits { pace: Some(Pace { each_second: 1e-6, burst: 2.0 }), ..RtmpLimits::default() };
+    let server = Server::start(RtmpConfig { limits, ..RtmpConfig::default() }, Arc::new(OpenGate)).await;
+    let mut publishers = Vec::new();
+    for name in ["first", "second"] {
+        let mut publisher = server.tcp().await;
+        publisher.client.publish("live", name);
+        publisher.send().await;
+        publisher.expect("NetStream.Publish.Start").await;
+        publishers.push(publisher);
+    }
+    server.tcp().await.expect_close("").await;
+    server.stop().await;
+    let dropped = counted(&recorder.handle(), "onmic_drops_total");
+    assert_eq!(dropped, [r#""rtmp_connections_too_fast" 1"#]);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Who may have a connection: limits in all and per address, and who gives way where they are reached.
+//! Who may have a connection: limits in all and per address, who gives way where they are reached, and how fast one address may open
+//! them.
 //!
 //! The table is bounded by [`Limits::all`], because only connections that exist are in it. Those that have given way and are not
 //! closed yet come on top, up to [`LEAVING_MAX`] ([`Limiter::settled`]). An address counts as its [`Principal`]. Trusted proxies have no limit of their own, because
@@ -8,8 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use onmic_media::name::Principal;
+use onmic_media::{Pace, Rates};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +37,9 @@ pub enum Full {
     All,
     /// This address has the most connections, and none of them is idle.
     Address,
+    /// This address opens connections faster than one may. Each costs the making of a task, and the handshake of TLS half a millisecond
+    /// or more.
+    TooFast,
 }
 
 /// Decides which peers are proxies that are believed.
@@ -68,6 +74,7 @@ impl std::fmt::Debug for TrustedProxies {
 #[derive(Debug)]
 pub struct Limiter {
     limits: Limits,
+    rates: Rates,
     proxies: TrustedProxies,
     table: Mutex<Table>,
     /// Tells that a connection that has given way is closed.
@@ -107,15 +114,18 @@ struct OfAddress {
 type Order = (bool, u64);
 
 impl Limiter {
-    /// Admits up to `limits`. The limit per address does not hold for `proxies`.
-    pub fn new(limits: Limits, proxies: TrustedProxies) -> Arc<Self> {
-        Arc::new(Self { limits, proxies, table: Mutex::default(), left: Notify::new() })
+    /// Admits up to `limits`, and those of one address no faster than at `pace`. Neither holds for `proxies`.
+    pub fn new(limits: Limits, pace: Option<Pace>, proxies: TrustedProxies) -> Arc<Self> {
+        Arc::new(Self { limits, rates: Rates::new(pace), proxies, table: Mutex::default(), left: Notify::new() })
     }
 
     /// Admits a connection of `peer`, which is idle at first. Where the limit is reached, an idle connection gives way, of that
     /// address or of all: the oldest that has never asked for anything, or else the one that has been idle for longest.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Pass, Full> {
+    pub fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Pass, Full> {
         let address = (!self.proxies.contain(peer)).then(|| Principal::at(peer));
+        if let Some(address) = &address {
+            self.must_be_slow(address, now)?;
+        }
         let mut table = self.table.lock();
         if let Some(address) = &address {
             table.make_room_for(address, self.limits.per_address)?;
@@ -143,6 +153,11 @@ impl Limiter {
             }
             left.await;
         }
+    }
+
+    /// Counts a new connection of an address, which may come too fast.
+    fn must_be_slow(&self, address: &Principal, now: Instant) -> Result<(), Full> {
+        self.rates.take(address, 1.0, now).map_err(|_| Full::TooFast)
     }
 
     /// Returns how many connections there are.
@@ -243,13 +258,14 @@ impl Pass {
     }
 
     /// Counts the connection of a proxy for the address of its client.
-    pub fn count_for(&self, client: IpAddr) -> Result<(), Full> {
+    pub fn count_for(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
         let limiter = &self.limiter;
         if limiter.proxies.contain(client) {
             return Ok(());
         }
-        let mut table = limiter.table.lock();
         let address = Principal::at(client);
+        limiter.must_be_slow(&address, now)?;
+        let mut table = limiter.table.lock();
         table.make_room_for(&address, limiter.limits.per_address)?;
         table.count_for(self.id, Some(address));
         Ok(())
@@ -274,6 +290,8 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const HOME: &str = "203.0.113.7";
@@ -281,11 +299,11 @@ mod tests {
 
     fn limiter(all: usize, per_address: usize) -> Arc<Limiter> {
         let proxies = TrustedProxies::new(|peer| peer.is_loopback());
-        Limiter::new(Limits { all, per_address }, proxies)
+        Limiter::new(Limits { all, per_address }, None, proxies)
     }
 
     fn admit(limiter: &Arc<Limiter>, peer: &str) -> Result<Pass, Full> {
-        limiter.admit(peer.parse().unwrap())
+        limiter.admit(peer.parse().unwrap(), Instant::now())
     }
 
     fn busy(limiter: &Arc<Limiter>, peer: &str) -> Pass {
@@ -356,14 +374,37 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_opens_connections_too_fast_waits_and_others_do_not() {
+        let proxies = TrustedProxies::new(|peer| peer.is_loopback());
+        let (limiter, start) =
+            (Limiter::new(Limits { all: 100, per_address: 100 }, Pace::of(2, 5), proxies), Instant::now());
+        let opened = |peer: &str, now| {
+            let admit = |_| limiter.admit(peer.parse().unwrap(), now).map(drop);
+            (0..20).map(admit).take_while(|admitted| *admitted != Err(Full::TooFast)).count()
+        };
+        assert_eq!(opened(HOME, start), 10);
+        assert_eq!(opened(OTHER, start), 10);
+        assert_eq!(opened("127.0.0.1", start), 20, "a proxy is as fast as its clients");
+        assert_eq!(opened(HOME, start + Duration::from_secs(3)), 6);
+        assert_eq!(limiter.count(), 0);
+        let by_proxy = |client: &str, now| {
+            let pass = limiter.admit("127.0.0.1".parse().unwrap(), now).unwrap();
+            pass.count_for(client.parse().unwrap(), now)
+        };
+        let later = start + Duration::from_secs(4);
+        let named = [by_proxy(HOME, later), by_proxy(HOME, later), by_proxy(HOME, later)];
+        assert_eq!(named, [Ok(()), Ok(()), Err(Full::TooFast)]);
+    }
+
+    #[test]
     fn a_proxy_has_no_limit_of_its_own_and_its_clients_have() {
         let limiter = limiter(10, 2);
         let passes: Vec<_> = (0..5).map(|_| busy(&limiter, "127.0.0.1")).collect();
-        let client: IpAddr = HOME.parse().unwrap();
-        assert_eq!(passes[0].count_for(client), Ok(()));
-        assert_eq!(passes[1].count_for(client), Ok(()));
-        assert_eq!(passes[2].count_for(client), Err(Full::Address));
-        assert_eq!(passes[2].count_for("::1".parse().unwrap()), Ok(()));
+        let count = |pass: &Pass, client: &str| pass.count_for(client.parse().unwrap(), Instant::now());
+        assert_eq!(count(&passes[0], HOME), Ok(()));
+        assert_eq!(count(&passes[1], HOME), Ok(()));
+        assert_eq!(count(&passes[2], HOME), Err(Full::Address));
+        assert_eq!(count(&passes[2], "::1"), Ok(()));
         assert_eq!(admit(&limiter, HOME).unwrap_err(), Full::Address);
         passes[0].offer();
         assert!(admit(&limiter, HOME).is_ok(), "the idle connection of that client gives way");

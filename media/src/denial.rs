@@ -108,7 +108,7 @@ impl From<&Refusal> for Denial {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::TokenMissing => Self::TokenMissing,
-            Refusal::TokenInvalid(_) => Self::TokenInvalid,
+            Refusal::TokenInvalid(_) | Refusal::Forged(_) => Self::TokenInvalid,
             Refusal::NotAllowed(_) => Self::NotAllowed,
             Refusal::Banned(_) => Self::Banned,
         }

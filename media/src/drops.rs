@@ -74,6 +74,8 @@ metric::label_values! {
     RtmpConnections => "rtmp_connections",
     /// An address has the most RTMP connections that it may have; a new connection is closed.
     RtmpConnectionsOfAddress => "rtmp_connections_of_address",
+    /// An address opens RTMP connections faster than one may; a new connection is closed.
+    RtmpConnectionsTooFast => "rtmp_connections_too_fast",
     /// An RTMP connection without a stream gave its place to a new one where a limit was reached.
     RtmpGaveWay => "rtmp_gave_way",
     /// An RTMP peer that did not publish sent more messages without a meaning than it may; its connection is closed.
@@ -97,6 +99,8 @@ metric::label_values! {
     HttpConnections => "http_connections",
     /// An address has the most HTTP connections that it may have; a new connection gets 503, or is closed.
     HttpConnectionsOfAddress => "http_connections_of_address",
+    /// An address opens HTTP connections faster than one may; a new connection is closed.
+    HttpConnectionsTooFast => "http_connections_too_fast",
     /// An idle HTTP connection gave its place to a new one where a limit was reached.
     HttpGaveWay => "http_gave_way",
     /// An HTTP connection did not bring the headers of its first request in time.

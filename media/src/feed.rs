@@ -6,6 +6,7 @@
 //! deriver's linger after that.
 
 mod entry;
+mod opening;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -308,6 +309,8 @@ pub struct Feed {
     branches: Mutex<Keyed<Branch>>,
     /// Held while a derived track is being made; taken before `branches`.
     making: Mutex<()>,
+    /// Tells the end of the conversion that is opened for async tasks, while there is one.
+    opening: Mutex<Option<watch::Receiver<opening::Failure>>>,
     stage: watch::Sender<FeedStage>,
     deriver: Option<Arc<dyn Deriver>>,
     viewers: Arc<Viewers>,
@@ -367,6 +370,7 @@ impl Feed {
         Self {
             branches: Mutex::default(),
             making: Mutex::new(()),
+            opening: Mutex::default(),
             stage: watch::Sender::new(FeedStage::Starting),
             deriver,
             viewers: Arc::default(),
@@ -511,7 +515,17 @@ impl Feed {
             return pictures.demand(key, accept);
         }
         let demand = self.found_or_made(key, accept.entry.history(), |feed| feed.find(key, accept));
-        // A viewer that plays the track rather starts in the past than not at all.
+        self.or_original(key, accept, demand)
+    }
+
+    /// Returns what a viewer gets that was or was not given a conversion. One that plays the track rather starts in the past than not at
+    /// all.
+    fn or_original(
+        &self,
+        key: TrackKey,
+        accept: Accept<'_>,
+        demand: Result<Demand, Unavailable>,
+    ) -> Result<Demand, Unavailable> {
         let original = || self.original(key).filter(|original| accept.plays(original));
         demand.or_else(|refused| original().map(Demand::original).ok_or(refused))
     }
@@ -549,22 +563,6 @@ impl Feed {
             branch.derived.push(Derived { recipe, track, holders });
         } // Otherwise the original was replaced meanwhile, and the track derived from it ends with it.
         Ok(demand)
-    }
-
-    /// Does what [`Feed::demand`] does, for an async task: a codec is opened on a thread that may block.
-    pub async fn demanded(self: &Arc<Self>, key: TrackKey, accepts: &Accepts) -> Result<Demand, Unavailable> {
-        let owner = self.pictures(key.kind).unwrap_or(self);
-        if let Found::Demand(demand) = owner.find(key, accepts.borrow())? {
-            return Ok(demand);
-        }
-        let (owned, accepts) = (owner.clone(), accepts.clone());
-        opened(key, move || owned.demand(key, accepts.borrow())).await
-    }
-
-    /// What `recipe` makes of the original track of a key, whatever that is.
-    pub async fn converted(self: &Arc<Self>, key: TrackKey, recipe: Recipe) -> Result<Demand, Unavailable> {
-        let owned = self.pictures(key.kind).unwrap_or(self).clone();
-        opened(key, move || owned.found_or_made(key, Duration::ZERO, |feed| feed.find_converted(key, recipe))).await
     }
 
     /// Waits for an original track of this key other than the `known` one, and returns what `accepts` gets from it.
@@ -656,17 +654,7 @@ impl Feed {
     }
 }
 
-type Demanded = Result<Demand, Unavailable>;
 type Other = Option<Arc<Track>>;
-
-/// Opens a codec on a thread where it may block.
-async fn opened(key: TrackKey, demand: impl FnOnce() -> Demanded + Send + 'static) -> Demanded {
-    match tokio::task::spawn_blocking(demand).await {
-        Ok(demanded) => demanded,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(Unavailable::NoTrack(key)), // The runtime is being shut down.
-    }
-}
 
 /// Waits for `other` for as long as a refusal stands. `None` if that is over.
 async fn while_refused(stands: Duration, other: impl Future<Output = Other>) -> Option<Other> {

@@ -49,6 +49,9 @@ pub enum Refusal {
     /// The token is forged, expired or not a token (401).
     #[error("the token is not valid: {0}")]
     TokenInvalid(String),
+    /// No key of the server has signed the token (401). Holds how many keys it was tried with.
+    #[error("the token is not valid: no key of this server has signed it")]
+    Forged(usize),
     /// The token is valid, but not for this action (403).
     #[error("the token does not allow this: {0}")]
     NotAllowed(String),

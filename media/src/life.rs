@@ -1,8 +1,9 @@
 //! The life of threads and tasks: each death by a panic is caught by its owner, counted under a name, and answered.
 //!
-//! The owner begins the work again, or ends what it was for. A second death within [`AGAIN`] has a cause that new work would meet
-//! too: then the owner of something that the node cannot do without tells [`Lives`], and the process ends with a reason, for its
-//! supervisor to start it again. The panic itself is in the log already, by the hook of the process.
+//! One rule holds for all. After a death the owner begins the work again, behind the fault where work reads frames. A second death within
+//! [`AGAIN`] has a cause that new work would meet too. Then what a single room or viewer has begins again when that time is over
+//! ([`Begins::Later`]), and the owner of something that the node cannot do without tells [`Lives`]: the process ends with a reason, for
+//! its supervisor to start it again. The panic itself is in the log already, by the hook of the process.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -85,7 +85,7 @@ macro_rules! metrics_of_onmic {
 metrics_of_onmic! {
     /// Counts frames that came in or went out.
     FRAMES = "onmic_frames_total", Counter, ["direction", "protocol", "kind"];
-    /// Counts bytes of media that came in or went out.
+    /// Counts bytes that came in or went out with media: those of RTP and RTCP packets, of RTMP connections, of HTTP-FLV and of the answers of LL-HLS. What UDP, TCP and TLS add is not counted.
     BYTES = "onmic_bytes_total", Counter, ["direction", "protocol"];
     /// Counts packets that went out to WebRTC viewers.
     PACKETS = "onmic_packets_total", Counter, ["direction", "protocol"];

@@ -429,6 +429,22 @@ fn video_alone_needs_no_audio() {
 }
 
 #[test]
+fn frames_that_are_left_out_after_they_have_waited_are_counted() {
+    let (publisher, further) = (Publisher::new(), TrackKey::new(MediaKind::Video, RenditionNumber(1)));
+    let mut segmenter = Segmenter::new(settings(), true);
+    for n in 0..5 {
+        let pushed = segmenter.push(further, &publisher.video(n * 33_333, false));
+        assert_eq!(pushed.unwrap(), None, "they wait for the main video");
+    }
+    assert!(segmenter.take_left_out().is_empty());
+    for n in 0..6 {
+        segmenter.push(TrackKey::VIDEO, &publisher.video(n * 33_333, n == 0)).unwrap();
+    }
+    assert_eq!(segmenter.take_left_out(), [(Ignored::NoKeyframe, 5)]);
+    assert!(segmenter.take_left_out().is_empty());
+}
+
+#[test]
 fn audio_waits_for_the_first_video_frame() {
     let publisher = Publisher::new();
     let mut segmenter = Segmenter::new(settings(), true);

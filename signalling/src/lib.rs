@@ -5,6 +5,7 @@
 //! or the API.
 
 mod body;
+mod offers;
 mod session;
 mod whep;
 mod whip;
@@ -18,10 +19,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, Sender};
+use onmic_media::name::Principal;
 use onmic_media::{Action, Admission, AvSync, Gate, Holder, Hub, ParticipantName, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
+pub use offers::Offers;
 
 /// The routes of WHIP and WHEP, with everything that they need.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct Signalling {
     pub returns: Arc<dyn Returns>,
     /// Decides which clients may publish and watch.
     pub gate: Arc<dyn Gate>,
+    /// How fast each principal may send offers.
+    pub offers: Arc<Offers>,
     /// The WebRTC server, which runs the sessions.
     pub rtc: Rtc,
     /// Returns how audio and video reach the viewers of a room who do not choose for themselves.
@@ -51,16 +56,26 @@ impl Signalling {
 
     /// Lets the sender of a probe in.
     fn admit(&self, action: Action<'_>, sender: &Sender) -> Result<(), Problem> {
-        self.gate.check(action, sender.shown())?;
+        let admission = self.gate.check(action, sender.shown())?;
+        sender.pay(sender.payer(admission.owner.as_ref()), 1.0)?;
         Ok(())
     }
 
     /// Lets the sender of an offer in. The session ends with the permit of the holder.
-    fn open(&self, action: Action<'_>, sender: Sender) -> Result<(Admission, Holder), Problem> {
+    fn open(&self, action: Action<'_>, sender: Sender) -> Result<(Admission, Comer), Problem> {
         let (admission, permit) = self.gate.open(action, sender.shown())?;
+        let counted = sender.payer(admission.owner.as_ref());
+        sender.pay(counted.clone(), 1.0)?;
         let who = admission.principal(sender.network);
-        Ok((admission, Holder { who, permit }))
+        Ok((admission, Comer { holder: Holder { who, permit }, counted }))
     }
+}
+
+/// The sender of an offer, who was let in.
+struct Comer {
+    holder: Holder,
+    /// Who answers for the rate of offers. `None` if everybody may be behind the address.
+    counted: Option<Principal>,
 }
 
 /// Names the media type of offers in answers to `OPTIONS` of an endpoint (RFC 9725 4.2), which a layer for cross-origin

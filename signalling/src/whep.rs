@@ -10,6 +10,7 @@
 //! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
@@ -23,11 +24,11 @@ use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::metric::GivenUp;
 use onmic_media::name::InvalidAvSync;
-use onmic_media::{Action, AvSync, Feed, Holder, RoomName};
+use onmic_media::{Action, AvSync, Feed, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
-use crate::{Signalling, accepts_offers, no_representation, session, source_name};
+use crate::{Comer, Signalling, accepts_offers, no_representation, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
@@ -55,7 +56,7 @@ impl Signalling {
         &self,
         feed: Option<Arc<Feed>>,
         what: &str,
-        (sync, holder): (AvSync, Holder),
+        (sync, Comer { holder, counted }): (AvSync, Comer),
         offer: &str,
     ) -> Result<Response, Problem> {
         let feed = feed.ok_or_else(|| not_live(what))?;
@@ -63,6 +64,8 @@ impl Signalling {
         if timeout(SETTLE_PATIENCE, feed.settled()).await != Ok(true) {
             return Err(not_live(what));
         }
+        // A player that waits for a publisher asks again and again. That costs little until there is something to watch.
+        self.offers.watch(counted.as_ref(), Instant::now())?;
         match self.rtc.watch(offer, feed, sync, holder).await {
             Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
@@ -91,10 +94,10 @@ async fn watch_program(
     request: Request,
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
-    let (_, holder) = signalling.open(Action::Play(&room), sender)?;
+    let (_, comer) = signalling.open(Action::Play(&room), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&room, &uri)?;
-    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, holder), &offer).await
+    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, comer), &offer).await
 }
 
 async fn watch_source(
@@ -105,11 +108,11 @@ async fn watch_source(
     request: Request,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    let (_, holder) = signalling.open(Action::PlaySource(&name), sender)?;
+    let (_, comer) = signalling.open(Action::PlaySource(&name), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
-    signalling.watch(feed, &name.to_string(), (sync, holder), &offer).await
+    signalling.watch(feed, &name.to_string(), (sync, comer), &offer).await
 }
 
 async fn watch_return(
@@ -120,7 +123,7 @@ async fn watch_return(
     request: Request,
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
-    let (_, holder) = signalling.open(Action::PlayReturn(&name), sender)?;
+    let (_, comer) = signalling.open(Action::PlayReturn(&name), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
     let sync = signalling.sync_of(&name.room, &uri)?;
     // Nothing is made for an offer that cannot be read, nor for somebody who is not on mic.
@@ -128,7 +131,7 @@ async fn watch_return(
     if !(signalling.has_place)(&name) {
         return Err(not_live(&name.to_string()));
     }
-    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, holder), &offer).await
+    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, comer), &offer).await
 }
 
 async fn probe_program(

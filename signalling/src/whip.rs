@@ -12,7 +12,7 @@ use onmic_http::{Problem, Sender};
 use onmic_media::{Action, Protocol, SourceName};
 
 use crate::body::Offer;
-use crate::{Signalling, accepts_offers, no_representation, session, source_name};
+use crate::{Comer, Signalling, accepts_offers, no_representation, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
@@ -22,7 +22,8 @@ pub(crate) fn router() -> Router<Signalling> {
 
 impl Signalling {
     async fn publish(&self, name: &SourceName, sender: Sender, request: Request) -> Result<Response, Problem> {
-        let (admission, holder) = self.open(Action::Publish(name), sender)?;
+        let (admission, Comer { holder, counted }) = self.open(Action::Publish(name), sender)?;
+        self.offers.publish(counted.as_ref(), Instant::now())?;
         let Offer(offer) = &Offer::from_request(request, &()).await?;
         // Whatever may refuse the offer is asked before the name is taken, so that one that is refused leaves nothing behind.
         let plan = self.rtc.plan_publish(offer).map_err(session::refused)?;

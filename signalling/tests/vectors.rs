@@ -20,11 +20,11 @@ use onmic_media::codec::{nal, opus};
 use onmic_media::gate::{OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Admission, Arrival, Feed, Gate, Hub, MediaKind, NodeClock, Parameters, Protocol, Rendition, Returns,
+    Action, Admission, Arrival, Feed, Gate, Hub, MediaKind, NodeClock, Pace, Parameters, Protocol, Rendition, Returns,
     SourceName, Ticks, TrackKey,
 };
 use onmic_rtc::{Config, Rtc};
-use onmic_signalling::{Signalling, name_offers};
+use onmic_signalling::{Offers, Signalling, name_offers};
 use tower::ServiceExt;
 
 const H264: &[u8] = include_bytes!("../../media/tests/fixtures/h264_baseline.h264");
@@ -310,6 +310,28 @@ async fn a_stranger_is_refused_before_their_body_is_read() {
     }
 }
 
+#[tokio::test]
+async fn offers_that_come_too_fast_are_refused_and_those_who_publish_have_a_rate_of_their_own() {
+    let pace = Pace { each_second: 0.1, burst: 2.0 };
+    let (router, _rtc, _live) = node_with(OpenGate, Offers::new(Some(pace)));
+    let post = async |path: &str| {
+        let request = Request::post(path).header("content-type", "application/sdp").body(Body::from("v=0"));
+        let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+        let wait = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+        (response.status().as_u16(), wait)
+    };
+    for path in ["/whep/live", "/whep/live/host"] {
+        assert_eq!(post(path).await, (400, None), "{path}");
+    }
+    for path in ["/whep/live", "/whep/live/host"] {
+        assert_eq!(post(path).await, (429, Some("10".to_owned())), "{path}");
+    }
+    assert_eq!(post("/whep/nobody").await.0, 409, "one who waits for a publisher is refused nothing");
+    for expected in [400, 400, 429] {
+        assert_eq!(post("/whip/other").await.0, expected);
+    }
+}
+
 /// Lets nobody in.
 struct ClosedGate;
 
@@ -344,6 +366,10 @@ impl Returns for NoReturns {
 
 /// Makes the routes of a node, on which the room `live` has video and audio.
 fn node(gate: impl Gate) -> (Router, Rtc, onmic_media::Publication) {
+    node_with(gate, Offers::default())
+}
+
+fn node_with(gate: impl Gate, offers: Offers) -> (Router, Rtc, onmic_media::Publication) {
     let now = Instant::now();
     let clock = NodeClock::new(now, SystemTime::now());
     let hub = Hub::new(clock, HubLimits::default(), None);
@@ -367,6 +393,7 @@ fn node(gate: impl Gate) -> (Router, Rtc, onmic_media::Publication) {
         hub,
         returns: Arc::new(NoReturns),
         gate: Arc::new(gate),
+        offers: Arc::new(offers),
         rtc: rtc.clone(),
         ice_servers: Arc::new(ice_servers),
         sync: Arc::new(|_| onmic_media::AvSync::LipSync),

@@ -59,7 +59,7 @@ const IMPURE: [&str; 16] = [
 
 /// The exceptions in pure code: file, function and reason.
 const EXCEPTIONS: [(&str, &str, &str); 4] = [
-    ("media/src/feed.rs", "opened", "opening a codec blocks, so it is done on a thread that may block"),
+    ("media/src/feed/opening.rs", "opened", "opening a codec blocks, so it is done on a thread that may block"),
     ("media/src/feed.rs", "while_refused", "a refusal for a time ends by itself, for all readers of a feed"),
     ("media/src/ring.rs", "read_timeout", "it blocks the thread of a deriver, which has no runtime"),
     ("room/src/simulation/world.rs", "new", "the simulation starts at an arbitrary instant and advances it itself"),

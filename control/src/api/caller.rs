@@ -45,6 +45,7 @@ impl FromRequestParts<Api> for Caller {
             Some(claims) => (claims.actor()?, claims.principal(sender.counted())),
         };
         api.keep_rate(who.as_ref(), Doing::Request)?;
+        parts.extensions.insert(Answering(who.clone()));
         Ok(Self { room, by, who, permit })
     }
 }
@@ -63,15 +64,22 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Of<T> {
     }
 }
 
-/// A JSON body. An absent one counts as an empty object.
+/// Who answers for a request that a [`Caller`] was made of, if anybody has to.
+#[derive(Clone)]
+struct Answering(Option<Principal>);
+
+/// A JSON body. An absent one counts as an empty object. To read a large one costs more than to obey it, so it pays by its bytes, as a
+/// message over the WebSocket does.
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = onmic_http::body::read(request, state).await?;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let who = request.extensions().get().and_then(|Answering(who)| who.clone());
+        let bytes = onmic_http::body::read(request, api).await?;
         let length = bytes.len();
+        api.keep_rate(who.as_ref(), Doing::Body(length))?;
         let read = move || serde_json::from_slice(if bytes.is_empty() { b"{}" } else { &bytes });
         json::read(length, read).await?.map(Self).map_err(|error| malformed(&error))
     }

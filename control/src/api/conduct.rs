@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use onmic_media::bucket::Bucket;
 
 use crate::rooms::mailbox::Closing;
-use crate::rooms::rate::Rates;
+use crate::rooms::rate::PersonRates;
 
 /// How long a client may send nothing, not even a pong, and how long it may take for one message, before it is closed.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub struct Conduct {
 impl Conduct {
     /// Begins with a client that has just come.
     pub fn new(now: Instant) -> Self {
-        Self { heard: now, pinging: Rates::new(now).commands, strikes: Strikes::new(now) }
+        Self { heard: now, pinging: PersonRates::new(now).commands, strikes: Strikes::new(now) }
     }
 
     /// Notes that the client is heard, whatever it sends.

@@ -64,8 +64,8 @@ impl Modify for Everywhere {
                 if ["{seat}", "{person}"].iter().any(|named| path.contains(named)) {
                     refuses(operation, 422, "No seat has this number, or no person can have this id.");
                 }
+                refuses(operation, 429, "The caller asks too often, or has too much already.");
                 if commands && !path.starts_with("/sessions/") {
-                    refuses(operation, 429, "The caller asks too often, or has too much already.");
                     refuses(operation, 503, "The server is full or about to stop.");
                 }
                 let Some(RefOr::T(body)) = &operation.request_body else { continue };

@@ -526,11 +526,10 @@ pub struct Overlays {
 /// Sets all overlays at once.
 #[utoipa::path(put, path = "/api/v1/rooms/{room}/overlays", tag = "rooms", params(("room" = String, Path)), request_body = Overlays,
     responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 413), (status = 422)))]
-pub async fn set_overlays(
-    State(api): State<Api>,
-    caller: Caller,
-    Body(Overlays { overlays }): Body<Overlays>,
-) -> Result<Json<Changed>, Problem> {
+pub async fn set_overlays(State(api): State<Api>, caller: Caller, request: Request) -> Result<Json<Changed>, Problem> {
+    // Megabytes are waited for and read only for somebody who may show them.
+    api.rooms.must_direct(&caller.room, caller.by()?)?;
+    let Body(Overlays { overlays }) = Body::from_request(request, &api).await?;
     caller.changed(&api, WireCommand::SetOverlays { overlays }).await
 }
 

@@ -54,6 +54,7 @@ impl Stage for Noted {
     fn ended(&self, _: &RoomName) {}
 }
 
+mod bodies;
 mod claims;
 mod counted;
 

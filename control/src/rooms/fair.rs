@@ -18,7 +18,7 @@
 use std::sync::Arc;
 
 use onmic_media::name::Principal;
-use onmic_media::{NoShare, Share, Shares, SourceName};
+use onmic_media::{NoShare, Share, Shares, Source, SourceName};
 use onmic_room::{Actor, Authority, Event, Input, PersonId, RevokeReason, RoomName};
 
 use super::live::{Known, Live};
@@ -152,12 +152,19 @@ impl Rooms {
             let mut live = cell.live.lock();
             self.settle(&room, &cell, &mut live);
             if room == name.room
-                && opening.is_some()
-                && !self.is_wanted(&room)
-                && let Some(live) = &mut *live
+                && let (Some(opening), Some(live)) = (opening.take(), &mut *live)
             {
-                live.opened_by = opening.take();
+                self.note_opener(&room, live, opening);
             }
+        }
+    }
+
+    /// Notes who has opened a room, unless it counts for nobody by now: others may have come to it since it was opened, and have been
+    /// told of already.
+    fn note_opener(&self, room: &RoomName, live: &mut Live, opening: Share) {
+        let is_of_another = |source: &Arc<Source>| self.is_of_another_than(opening.who(), source.name());
+        if !self.is_wanted(room) && !self.hub.sources_of(room).iter().any(is_of_another) {
+            live.opened_by = Some(opening);
         }
     }
 
@@ -169,8 +176,11 @@ impl Rooms {
 
     /// Returns whether a source is of somebody else than the one who opened the room.
     pub(super) fn is_of_another(&self, name: &SourceName, live: &Live) -> bool {
-        let opened_by = live.opened_by.as_ref().and_then(Share::who);
-        name.is_host() || self.hub.source(name).and_then(|source| source.opener()).as_ref() != opened_by
+        self.is_of_another_than(live.opened_by.as_ref().and_then(Share::who), name)
+    }
+
+    fn is_of_another_than(&self, opener: Option<&Principal>, name: &SourceName) -> bool {
+        name.is_host() || self.hub.source(name).and_then(|source| source.opener()).as_ref() != opener
     }
 }
 
@@ -303,6 +313,25 @@ mod tests {
         let host = publish(&rooms, "two", "host", None);
         assert_eq!(rooms.openings.taken(), 1, "a room with a host counts for nobody");
         drop((came, own, others, third, host));
+    }
+
+    #[test]
+    fn a_room_to_which_others_came_before_its_opener_was_noted_counts_for_nobody() {
+        let rooms = rooms_of(LIMITS);
+        let anna = publish(&rooms, "demo", "anna", token("a"));
+        let note = || {
+            let cell = rooms.cell(&name("demo")).unwrap();
+            let (mut live, opening) = (cell.live.lock(), rooms.openings.take(token("a")).unwrap());
+            let live = live.as_mut().unwrap();
+            live.opened_by = None;
+            rooms.note_opener(&name("demo"), live, opening);
+            live.opened_by.is_some()
+        };
+        assert!(note(), "nobody else publishes");
+        let ben = publish(&rooms, "demo", "ben", token("b"));
+        assert!(!note());
+        assert_eq!(rooms.openings.taken(), 0);
+        drop((anna, ben));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::channel::Channel;
 use super::kept::Kept;
 use super::kept::bans::KeptBans;
 use super::live::{Known, Live};
-use super::rate::Rates;
+use super::rate::PersonRates;
 use super::{Cell, Rooms, fair};
 use crate::ticket::Good;
 
@@ -240,7 +240,7 @@ impl Rooms {
         live.look = look;
         live.opened_by = opened_by.and_then(|who| self.openings.take(Some(who)).ok());
         for person in &snapshot.persons {
-            let known = Known { name: person.name.clone(), rates: Rates::new(now), place: None };
+            let known = Known { name: person.name.clone(), rates: PersonRates::new(now), place: None };
             live.persons.insert(person.person.clone(), known);
         }
         live.persons_told = live.persons.len();

@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::guests::Guests;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
-use super::rate::Rates;
+use super::rate::PersonRates;
 use super::rendered::{Rendered, RenderedRequests};
 use super::wire::{Audience, Message, RoomProgram};
 use super::words::ProgramState;
@@ -26,7 +26,7 @@ const CHAT_KEPT: usize = 50;
 /// A person in the room, as the driver knows them.
 pub struct Known {
     pub name: String,
-    pub rates: Rates,
+    pub rates: PersonRates,
     /// What they take of their principal's part of the room. Somebody who only publishes has none.
     pub place: Option<Share>,
 }

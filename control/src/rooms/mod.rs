@@ -67,7 +67,7 @@ use keep::Keeper;
 use live::{Known, Live};
 use mailbox::Closing;
 use program::Stage;
-use rate::Rates;
+use rate::PersonRates;
 use refusal::Denied;
 use wire::Wire;
 
@@ -423,7 +423,7 @@ impl Rooms {
         });
         match event {
             Event::PersonJoined { person } => {
-                let known = Known { name: person.name.clone(), rates: Rates::new(now), place: None };
+                let known = Known { name: person.name.clone(), rates: PersonRates::new(now), place: None };
                 live.persons.entry(person.person.clone()).or_insert(known).name = person.name.clone();
             }
             Event::PersonLeft { person } => {

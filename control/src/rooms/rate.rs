@@ -4,23 +4,22 @@
 //! are the same to them. Backends, which have an admin's or a host's token that names no person, are trusted to keep their own
 //! rate, and so is everybody where no tokens are asked for.
 
-use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use onmic_media::bucket::Bucket;
 use onmic_media::name::Principal;
-use parking_lot::Mutex;
+use onmic_media::{Pace, Rates};
 
 /// The rates of one person.
 #[derive(Clone, Copy, Debug)]
-pub struct Rates {
+pub struct PersonRates {
     /// The rate of commands of any kind.
     pub commands: Bucket,
     /// The rate of the commands among them that are chat.
     pub chat: Bucket,
 }
 
-impl Rates {
+impl PersonRates {
     /// Returns the rates of a person who has done nothing yet.
     pub fn new(now: Instant) -> Self {
         Self { commands: Bucket::new(10.0, 30.0, now), chat: Bucket::new(1.0, 5.0, now) }
@@ -34,6 +33,8 @@ pub enum Doing {
     Request,
     /// A command in a message of this many bytes. It counts as a request for each [`REQUEST_BYTES`] of them.
     Message(usize),
+    /// The body of a request that was counted before, of this many bytes. It counts as a message, but for that request.
+    Body(usize),
     /// A message for the chat of a room, beside the request that brings it.
     Chat,
     /// A connection to the events of a room, beside the request that asks for it. It may make a guest.
@@ -41,106 +42,50 @@ pub enum Doing {
 }
 
 impl Doing {
-    /// Returns how often in a second, and how often at once. An audience behind one address does all that it does as one
-    /// principal, so these are for hundreds of people.
-    const fn rate(self) -> (f64, f64) {
-        match self {
-            Self::Request | Self::Message(_) => (100.0, 500.0),
-            Self::Chat => (20.0, 100.0),
-            Self::Enter => (20.0, 300.0),
-        }
-    }
-
     /// Returns how much of its rate it takes.
     fn amount(self) -> f64 {
         match self {
             Self::Message(bytes) => bytes.div_ceil(REQUEST_BYTES).max(1) as f64,
+            Self::Body(bytes) => bytes.div_ceil(REQUEST_BYTES).saturating_sub(1) as f64,
             Self::Request | Self::Chat | Self::Enter => 1.0,
         }
     }
 }
 
 /// The bytes of a message that cost as much as a request does: half a millisecond to read the densest JSON. The pictures of a room
-/// have as many as 48 requests.
+/// have as many as 48 requests by WebSocket, and 192 by REST.
 const REQUEST_BYTES: usize = 16 * 1024;
 
-/// The most principals whose rates are kept. Those who come beyond it go uncounted for the seconds until others are forgotten.
-const PRINCIPALS_MAX: usize = 100_000;
+/// How often in a second, and how often at once. An audience behind one address does all that it does as one principal, so these are
+/// for hundreds of people.
+const REQUESTS: Pace = Pace { each_second: 100.0, burst: 500.0 };
+const CHAT: Pace = Pace { each_second: 20.0, burst: 100.0 };
+const ENTRIES: Pace = Pace { each_second: 20.0, burst: 300.0 };
 
-/// After this long all buckets of a principal are full again, so nothing is lost when they are forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(20);
-
-/// How many others are looked at for each newcomer. Two, so that the table becomes smaller where most have gone.
-const LOOKED_AT: usize = 2;
-
-/// The rates of all principals. Every call costs the same few steps, whoever comes: nothing looks at all of them at once.
-#[derive(Debug, Default)]
-pub struct PrincipalRates(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    own: HashMap<Principal, Own>,
-    /// Each principal of the table once, in the order in which they are looked at.
-    turns: VecDeque<Principal>,
+/// The rates of all principals.
+#[derive(Debug)]
+pub struct PrincipalRates {
+    requests: Rates,
+    chat: Rates,
+    entries: Rates,
 }
 
-#[derive(Debug)]
-struct Own {
-    request: Bucket,
-    chat: Bucket,
-    enter: Bucket,
-    /// When it last did anything.
-    last: Instant,
+impl Default for PrincipalRates {
+    fn default() -> Self {
+        let [requests, chat, entries] = [REQUESTS, CHAT, ENTRIES].map(|pace| Rates::new(Some(pace)));
+        Self { requests, chat, entries }
+    }
 }
 
 impl PrincipalRates {
     /// Counts what `who` does. The error is how long to wait.
     pub fn take(&self, who: &Principal, doing: Doing, now: Instant) -> Result<(), Duration> {
-        let mut table = self.0.lock();
-        if let Some(own) = table.own.get_mut(who) {
-            return own.take(doing, now);
-        }
-        for _ in 0..LOOKED_AT {
-            table.look_at_the_next(now);
-        }
-        if table.own.len() >= PRINCIPALS_MAX {
-            return Ok(());
-        }
-        table.turns.push_back(who.clone());
-        table.own.entry(who.clone()).or_insert_with(|| Own::new(now)).take(doing, now)
-    }
-}
-
-impl Table {
-    /// Forgets the principal whose turn it is, unless it has done something lately.
-    fn look_at_the_next(&mut self, now: Instant) {
-        let Some(next) = self.turns.pop_front() else { return };
-        let is_known = |own: &Own| now.saturating_duration_since(own.last) < FORGOTTEN;
-        if self.own.get(&next).is_some_and(is_known) {
-            self.turns.push_back(next);
-        } else {
-            self.own.remove(&next);
-        }
-    }
-}
-
-impl Own {
-    fn new(now: Instant) -> Self {
-        let full = |doing: Doing| {
-            let (each_second, burst) = doing.rate();
-            Bucket::new(each_second, burst, now)
+        let rates = match doing {
+            Doing::Request | Doing::Message(_) | Doing::Body(_) => &self.requests,
+            Doing::Chat => &self.chat,
+            Doing::Enter => &self.entries,
         };
-        Self { request: full(Doing::Request), chat: full(Doing::Chat), enter: full(Doing::Enter), last: now }
-    }
-
-    fn take(&mut self, doing: Doing, now: Instant) -> Result<(), Duration> {
-        self.last = self.last.max(now);
-        let bucket = match doing {
-            Doing::Request | Doing::Message(_) => &mut self.request,
-            Doing::Chat => &mut self.chat,
-            Doing::Enter => &mut self.enter,
-        };
-        bucket.try_take(doing.amount(), now)
+        rates.take(who, doing.amount(), now).map_err(|refused| refused.wait)
     }
 }
 
@@ -151,7 +96,7 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_and_after_it_only_what_is_refilled() {
         let start = Instant::now();
-        let mut chat = Rates::new(start).chat;
+        let mut chat = PersonRates::new(start).chat;
         for _ in 0..5 {
             assert_eq!(chat.try_take(1.0, start), Ok(()));
         }
@@ -189,46 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn principals_that_rest_are_forgotten_when_others_need_the_room() {
-        let (rates, start) = (PrincipalRates::default(), Instant::now());
-        let who = |number: usize| Principal::Token(number.to_string().into());
-        for number in 0..PRINCIPALS_MAX {
-            rates.take(&who(number), Doing::Request, start).unwrap();
+    fn a_request_and_its_body_count_as_a_message_of_that_size() {
+        let start = Instant::now();
+        let anna = Principal::Token("anna".into());
+        for bytes in [0, 1, REQUEST_BYTES, REQUEST_BYTES + 1, 3 << 20] {
+            let (by_rest, by_socket) = (PrincipalRates::default(), PrincipalRates::default());
+            let rest = |doing| by_rest.take(&anna, doing, start);
+            let request = || rest(Doing::Request).and_then(|()| rest(Doing::Body(bytes)));
+            let message = || by_socket.take(&anna, Doing::Message(bytes), start);
+            let taken = (0..1000).filter(|_| request().is_ok()).count();
+            assert_eq!(taken, (0..1000).filter(|_| message().is_ok()).count(), "{bytes}");
         }
-        let known = |rates: &PrincipalRates| {
-            let table = rates.0.lock();
-            assert_eq!(table.own.len(), table.turns.len(), "each has one turn");
-            table.own.len()
-        };
-        for _ in 0..1000 {
-            assert_eq!(rates.take(&who(PRINCIPALS_MAX), Doing::Request, start), Ok(()), "one too many goes uncounted");
-        }
-        assert_eq!(known(&rates), PRINCIPALS_MAX);
-        let later = start + FORGOTTEN;
-        for newcomer in 0..10 {
-            rates.take(&who(PRINCIPALS_MAX + newcomer), Doing::Request, later).unwrap();
-        }
-        assert_eq!(known(&rates), PRINCIPALS_MAX - 10 * LOOKED_AT + 10, "each newcomer makes room for another");
-        let taken = (0..1000).filter(|_| rates.take(&who(PRINCIPALS_MAX), Doing::Request, later).is_ok()).count();
-        assert_eq!(taken, 499, "and is counted");
-    }
-
-    #[test]
-    fn a_principal_that_goes_on_is_not_forgotten_whoever_comes() {
-        let (rates, start) = (PrincipalRates::default(), Instant::now());
-        let who = |number: usize| Principal::Token(number.to_string().into());
-        let greedy = Principal::Token("greedy".into());
-        for second in 0..60 {
-            let now = start + Duration::from_secs(second);
-            let taken = (0..1000).filter(|_| rates.take(&greedy, Doing::Request, now).is_ok()).count();
-            assert_eq!(taken, if second == 0 { 500 } else { 100 }, "{second} s");
-            for number in 0..100 {
-                rates.take(&who(second as usize * 100 + number), Doing::Request, now).unwrap();
-            }
-        }
-        assert!(
-            rates.0.lock().own.len() <= 1 + 100 * (FORGOTTEN.as_secs() as usize + 20),
-            "those who rest are forgotten"
-        );
     }
 }

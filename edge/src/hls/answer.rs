@@ -16,14 +16,14 @@ const VIDEO_MP4: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO_MP4: HeaderValue = HeaderValue::from_static("audio/mp4");
 
 /// Answers with a playlist, compressed if the client accepts that, as far as it does not have it.
-pub(crate) fn playlist(document: &Document, keep: &HeaderValue, request: &HeaderMap) -> Response {
+pub(crate) async fn playlist(document: &Document, keep: &HeaderValue, request: &HeaderMap) -> Response {
     let gzip = accepts_gzip(request);
     let etag = document.etag(gzip);
     let mut response = match judge(request, etag) {
         Verdict::Failed => return precondition_failed().into_response(),
         Verdict::Known => StatusCode::NOT_MODIFIED.into_response(),
         Verdict::Met => {
-            let body = if gzip { document.gzip() } else { document.text() };
+            let body = if gzip { document.gzip().await } else { document.text() };
             let mut response = Body::from(body).into_response();
             response.headers_mut().insert(header::CONTENT_TYPE, PLAYLIST);
             if gzip {

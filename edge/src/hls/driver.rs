@@ -336,6 +336,9 @@ impl Driver<'_> {
         if let Some(video) = self.playback.track(TrackKey::VIDEO) {
             self.segmenter.repeat_still_video(video.answers_requests());
         }
+        for (ignored, frames) in self.segmenter.take_left_out() {
+            ignored.reason().count(frames);
+        }
         let gone: &[_] = if self.video_is_gone() { &[TrackKey::VIDEO] } else { &[] };
         let progress = self.stream.publish(&mut self.segmenter, &self.expected, gone, self.cache);
         if !progress.is_empty() {
@@ -343,7 +346,7 @@ impl Driver<'_> {
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
         // A part that is open may be large before it is published.
-        self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter).err();
+        self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter, self.stream.texts()).err();
         for key in progress {
             if !self.progress.contains(&key) {
                 self.progress.push(key);

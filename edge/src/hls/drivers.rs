@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::life::{Begins, Deaths, count_death};
+use onmic_media::life::{AGAIN, Begins, Deaths, count_death};
 use onmic_media::{RoomName, Start};
 use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::timeout;
 
 use super::stream::Stream;
 
@@ -43,7 +44,7 @@ impl Drivers {
     }
 
     /// Takes the outcome of a task. Returns the stream that is over, after which the program may begin another one. A packager
-    /// that has panicked twice within a minute would do so again, so its stream lasts as long as its program.
+    /// that has panicked twice within a minute would do so again, so its stream lasts until that minute is over, or its program.
     pub fn ended(&mut self, outcome: Outcome) -> Option<(RoomName, Arc<Stream>)> {
         let id = outcome.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let (room, stream) = self.streams.remove(&id)?;
@@ -58,7 +59,7 @@ impl Drivers {
         }
         stream.die();
         let over = stream.clone();
-        self.spawn(room, stream, async move { over.feed_end().await });
+        self.spawn(room, stream, async move { _ = timeout(AGAIN, over.feed_end()).await });
         None
     }
 }
@@ -78,6 +79,21 @@ mod tests {
         let calendar = Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now())));
         let settings = Settings::new(Duration::from_millis(333), Duration::from_secs(2), Duration::from_secs(36));
         Arc::new(Stream::new(feed.clone(), settings, calendar, CancellationToken::new(), Instant::now()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_packager_that_has_panicked_twice_begins_again_when_the_minute_is_over() {
+        let (feed, room) = (Feed::new(None), "demo".parse::<RoomName>().unwrap());
+        let mut drivers = Drivers::default();
+        for is_over in [true, false] {
+            drivers.spawn(room.clone(), stream(&feed), async { panic!("a fault of the packager") });
+            let outcome = drivers.next().await.unwrap();
+            assert_eq!(drivers.ended(outcome).is_some(), is_over);
+        }
+        let rests_since = tokio::time::Instant::now();
+        let outcome = drivers.next().await.unwrap();
+        assert_eq!(rests_since.elapsed().as_secs(), AGAIN.as_secs());
+        assert!(drivers.ended(outcome).is_some(), "the program goes on, and may begin another stream");
     }
 
     #[tokio::test]

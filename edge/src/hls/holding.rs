@@ -30,11 +30,12 @@ impl Holding {
         self.0 = None;
     }
 
-    /// Holds what the playlists take now. An error means that the stream has outgrown the budget.
-    pub(crate) fn follow(&mut self, segmenter: &mut Segmenter) -> Result<(), Spent> {
+    /// Holds what the playlists list now, and `texts`, the bytes of the playlists themselves. An error means that the stream has
+    /// outgrown the budget.
+    pub(crate) fn follow(&mut self, segmenter: &mut Segmenter, texts: u64) -> Result<(), Spent> {
         let Some(held) = &mut self.0 else { return Ok(()) };
         loop {
-            let bytes = segmenter.bytes().max(LEAST).next_multiple_of(STEP);
+            let bytes = (segmenter.bytes() + texts).max(LEAST).next_multiple_of(STEP);
             // What a scene with little motion gave back would soon be wanted again.
             if bytes <= held.amount() && bytes >= held.amount() / 4 * 3 {
                 return Ok(());
@@ -101,7 +102,7 @@ mod tests {
                     payload: Bytes::from_static(&[0x65; 100_000]),
                 };
                 self.segmenter.push(TrackKey::VIDEO, &Arc::new(frame)).unwrap();
-                self.holding.follow(&mut self.segmenter).is_err().then_some(number / 10)
+                self.holding.follow(&mut self.segmenter, 0).is_err().then_some(number / 10)
             })
         }
 
@@ -118,6 +119,16 @@ mod tests {
             let bytes = stream.segmenter.bytes();
             assert!(bytes >= (number.unsigned_abs() + 1) * 100_000 && bytes <= stream.held(), "{bytes}");
         }
+    }
+
+    #[test]
+    fn the_texts_of_playlists_count() {
+        let (budget, text) = (Budget::new(10 << 20), 6 << 20);
+        let mut stream = Stream::begin(&budget).unwrap();
+        assert_eq!(stream.push(0..1), None);
+        assert_eq!(stream.holding.follow(&mut stream.segmenter, text), Ok(()));
+        assert!(stream.held() >= text + stream.segmenter.bytes(), "{}", stream.held());
+        assert!(stream.holding.follow(&mut stream.segmenter, 2 * text).is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use onmic_http::Sender;
+use onmic_http::{Connection, Sender};
 use onmic_media::name::Principal;
 use onmic_media::{
     Action, Budget, DropReason, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, Share, Shares, TrackKey, metric,
@@ -58,8 +58,10 @@ pub use directives::{Directives, Published, Verdict};
 /// The multivariant playlist names a directory that may change at any time.
 const KEEP_INDEX: HeaderValue = HeaderValue::from_static("max-age=1");
 
-/// The most streams that are kept after their end, because clients may still fetch their last files.
-const PAST_MAX: usize = 64;
+/// The most streams that are kept after their end, because clients may still fetch their last files. What they hold counts in the budget
+/// of all windows besides. Beyond it the oldest of the room with the most of them goes, so that a room that begins and ends again and
+/// again takes nothing from another.
+const PAST_MAX: usize = 256;
 
 /// The settings for packaging and keeping the streams of a node.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +131,19 @@ struct Streams {
 }
 
 impl Streams {
+    /// Keeps a stream that ended at `now`.
+    fn keep_past(&mut self, room: RoomName, stream: Arc<Stream>, now: Instant) {
+        self.past.push_back((room, stream, now));
+        if self.past.len() > PAST_MAX {
+            let mut own: HashMap<&RoomName, usize> = HashMap::new();
+            self.past.iter().for_each(|(room, ..)| *own.entry(room).or_default() += 1);
+            let most = own.values().copied().max().unwrap_or_default();
+            if let Some(first) = self.past.iter().position(|(room, ..)| own[room] == most) {
+                self.past.remove(first);
+            }
+        }
+    }
+
     /// Releases the past streams that ended at least `keep` before `now`. Returns the end of the oldest that is left.
     fn forget_past(&mut self, now: Instant, keep: Duration) -> Option<Instant> {
         let is_over = |ended: &Instant| now.saturating_duration_since(*ended) >= keep;
@@ -142,9 +157,20 @@ impl Streams {
 impl Hls {
     /// Makes the handle. Nothing is packaged until [`Hls::run`] runs.
     pub fn new(hub: Arc<Hub>, gate: Arc<dyn Gate>, config: HlsConfig, shutdown: CancellationToken) -> Self {
+        Self::within(hub, gate, config, Shares::endless(), shutdown)
+    }
+
+    /// Makes the handle. A connection on which a request waits takes one of `of_http`, of which viewers leave a part to others.
+    pub fn within(
+        hub: Arc<Hub>,
+        gate: Arc<dyn Gate>,
+        config: HlsConfig,
+        of_http: Arc<Shares>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let streams = Mutex::default();
-        let (changes, requests) = (watch::Sender::new(0), Requests::new(config.waiting));
+        let (changes, requests) = (watch::Sender::new(0), Requests::new(config.waiting, of_http));
         let windows = Budget::new(config.window_bytes);
         Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, streams, requests, changes }) }
     }
@@ -240,10 +266,7 @@ impl Shared {
             streams.current.remove(&room);
         }
         stream.over.cancel(); // Requests that wait for it look for the next one.
-        if streams.past.len() == PAST_MAX {
-            streams.past.pop_front();
-        }
-        streams.past.push_back((room, stream, now));
+        streams.keep_past(room, stream, now);
     }
 
     /// Returns how long a segment may still be asked for after it left its playlist, or after the playlist ended.
@@ -344,7 +367,7 @@ async fn answer_index(
             () = stream.over.cancelled() => continue, // It has ended before it had a part. The next one may have some.
         };
         return match ready {
-            Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers)),
+            Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers).await),
             Index::Unavailable(why) => Err(why),
             Index::Waiting => Err(EdgeError::TimedOut),
         };
@@ -407,7 +430,7 @@ async fn answer_playlist(
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
     let Lifetimes { long, short } = &view.lifetimes;
     let keep = if directives.is_blocking() { long } else { short };
-    Ok(answer::playlist(form(document, query), keep, headers))
+    Ok(answer::playlist(form(document, query), keep, headers).await)
 }
 
 /// Returns the form of a playlist for a client that did or did not put a token into the address. Native players cannot add a
@@ -469,7 +492,7 @@ async fn wait(
     if let Some(verdict) = judge(&now) {
         return verdict.map(|()| now);
     }
-    let _blocked = requests.block(sender.counted())?;
+    let _blocked = requests.block(sender.counted(), sender.connection.as_ref())?;
     let mut views = stream.views(key).ok_or(EdgeError::NoSuchFile)?;
     let mut stalls = now.stalls;
     drop(now);
@@ -490,7 +513,7 @@ async fn wait(
 /// Counts a request in the gauge while it waits.
 struct Blocked {
     gauge: metrics::Gauge,
-    _share: Share,
+    _shares: (Share, Option<Arc<Share>>),
 }
 
 impl Drop for Blocked {
@@ -531,22 +554,29 @@ struct Requests {
     bytes: metrics::Counter,
     blocked: metrics::Gauge,
     waiting: Arc<Shares>,
+    /// The connections of HTTP that stay open, all kinds together.
+    of_http: Arc<Shares>,
 }
 
 impl Requests {
-    fn new((all, each): (usize, usize)) -> Self {
+    fn new((all, each): (usize, usize), of_http: Arc<Shares>) -> Self {
         let answered =
             Kind::ALL.map(|kind| metrics::counter!(metric::HLS_REQUESTS, "kind" => kind.name(), "status" => "200"));
         let bytes = metrics::counter!(metric::BYTES, "direction" => "out", "protocol" => "hls");
         let waiting = Shares::new("requests that wait for LL-HLS", all, each);
-        Self { answered, bytes, blocked: metrics::gauge!(metric::HLS_BLOCKED), waiting }
+        Self { answered, bytes, blocked: metrics::gauge!(metric::HLS_BLOCKED), waiting, of_http }
     }
 
-    /// Lets a request from the network `who` wait. It counts for the network and not for the token, which an audience may share.
-    fn block(&self, who: Option<Principal>) -> Result<Blocked, EdgeError> {
-        let share = self.waiting.take(who).inspect_err(|_| DropReason::HlsShare.count(1))?;
+    /// Lets a request from the network `who` wait. It counts for the network and not for the token, which an audience may share. Its
+    /// connection is busy meanwhile, so viewers leave a part of those to others.
+    fn block(&self, who: Option<Principal>, connection: Option<&Connection>) -> Result<Blocked, EdgeError> {
+        let share = self.waiting.take(who).and_then(|share| {
+            let of_http = connection.map(|connection| connection.watch(&self.of_http)).transpose()?;
+            Ok((share, of_http))
+        });
+        let shares = share.inspect_err(|_| DropReason::HlsShare.count(1))?;
         self.blocked.increment(1.0);
-        Ok(Blocked { gauge: self.blocked.clone(), _share: share })
+        Ok(Blocked { gauge: self.blocked.clone(), _shares: shares })
     }
 
     fn finish(&self, kind: Kind, answer: Result<Response, EdgeError>) -> Response {
@@ -607,16 +637,47 @@ mod tests {
     }
 
     #[test]
+    fn a_room_that_ends_again_and_again_pushes_out_its_own_streams() {
+        let hls = hls(false);
+        let (start, mut streams) = (Instant::now(), Streams::default());
+        let mut end = |room: &str| {
+            let stream = Arc::new(hls.shared.new_stream(Feed::new(None), start));
+            streams.keep_past(room.parse().unwrap(), stream, start);
+            streams.past.iter().filter(|(room, ..)| room.as_str() == "quiet").count()
+        };
+        end("quiet");
+        assert!((0..3 * PAST_MAX).all(|_| end("busy") == 1));
+        assert_eq!(end("quiet"), 2, "it takes a place of the busy one");
+        assert_eq!(streams.past.len(), PAST_MAX);
+    }
+
+    #[test]
     fn one_network_leaves_waiting_to_others() {
-        let requests = Requests::new((3, 2));
+        let requests = Requests::new((3, 2), Shares::endless());
         let network = |address: &str| Some(Principal::at(address.parse().unwrap()));
-        let waiting: Vec<_> = (0..2).map(|_| requests.block(network("192.0.2.1")).ok().unwrap()).collect();
-        let refused = requests.block(network("192.0.2.1")).err().unwrap();
+        let waiting: Vec<_> = (0..2).map(|_| requests.block(network("192.0.2.1"), None).ok().unwrap()).collect();
+        let refused = requests.block(network("192.0.2.1"), None).err().unwrap();
         assert_eq!(refused.into_response().status(), StatusCode::TOO_MANY_REQUESTS);
-        let _other = requests.block(network("192.0.2.2")).ok().unwrap();
-        assert_eq!(requests.block(None).err().unwrap().into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let _other = requests.block(network("192.0.2.2"), None).ok().unwrap();
+        assert_eq!(requests.block(None, None).err().unwrap().into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(waiting);
-        assert!(requests.block(network("192.0.2.1")).is_ok());
+        assert!(requests.block(network("192.0.2.1"), None).is_ok());
+    }
+
+    #[test]
+    fn viewers_who_wait_leave_connections_to_others() {
+        let (requests, of_http) = {
+            let of_http = Shares::new("connections of HTTP", 16, usize::MAX);
+            (Requests::new((100, 100), of_http.clone()), of_http)
+        };
+        let connections: Vec<_> = (0..15).map(|_| Connection::default()).collect();
+        let wait = |connection| requests.block(None, Some(connection)).ok();
+        let waiting: Vec<_> =
+            connections[..14].iter().flat_map(|own| [wait(own).unwrap(), wait(own).unwrap()]).collect();
+        assert!(wait(&connections[14]).is_none(), "an eighth is for others");
+        assert!(of_http.take(None).is_ok());
+        drop(waiting);
+        assert_eq!((of_http.taken(), requests.waiting.taken()), (0, 0));
     }
 
     #[tokio::test]

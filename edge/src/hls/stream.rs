@@ -213,12 +213,17 @@ impl Stream {
         self.index.send_replace(Index::Unavailable(why));
     }
 
-    /// Ends a stream whose packager has died for as long as its program lasts.
+    /// Ends a stream whose packager has died twice, and begins again after a minute at the earliest.
     pub(crate) fn die(&self) {
         self.fail(EdgeError::NotPackaged(
-            "the packager of this room has failed; it begins with the next program".to_owned(),
+            "the packager of this room has failed twice; it begins again within a minute".to_owned(),
         ));
         self.over.cancel();
+    }
+
+    /// Returns what the playlists that are published take, in bytes.
+    pub(crate) fn texts(&self) -> u64 {
+        self.views.read().values().map(|view| view.borrow().texts() as u64).sum()
     }
 
     /// Notes that no part of this rendition came for half the patience of a request.

@@ -107,6 +107,11 @@ impl View {
         }
     }
 
+    /// Returns what its playlists take, in bytes.
+    pub(crate) fn texts(&self) -> usize {
+        self.playlist.iter().chain(&self.delta).map(|document| document.cost()).sum()
+    }
+
     pub(crate) fn segment(&self, msn: u64) -> Option<&Arc<Segment>> {
         self.segments.get(usize::try_from(msn.checked_sub(self.published.first)?).ok()?)
     }

@@ -33,12 +33,14 @@ struct Running {
 impl Running {
     async fn start(connections: Limits, header_timeout: Duration) -> Self {
         let write_timeout = PATIENCE;
-        Self::limited(HttpLimits { connections, lane: 2, header_timeout, write_timeout, drain: PATIENCE }).await
+        Self::limited(HttpLimits { connections, pace: None, lane: 2, header_timeout, write_timeout, drain: PATIENCE })
+            .await
     }
 
     async fn with(connections: Limits, write_timeout: Duration) -> Self {
         let header_timeout = PATIENCE;
-        Self::limited(HttpLimits { connections, lane: 2, header_timeout, write_timeout, drain: PATIENCE }).await
+        Self::limited(HttpLimits { connections, pace: None, lane: 2, header_timeout, write_timeout, drain: PATIENCE })
+            .await
     }
 
     async fn limited(limits: HttpLimits) -> Self {
@@ -198,6 +200,7 @@ async fn requests_in_a_row_are_answered_one_in_each_turn() {
     let routes = Routes { all: Router::new().route("/", handler), when_full: Router::new() };
     let limits = HttpLimits {
         connections: Limits { all: 2, per_address: 2 },
+        pace: None,
         lane: 1,
         header_timeout: PATIENCE,
         write_timeout: PATIENCE,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onmic_listen::WRITE_TIMEOUT;
+use onmic_media::Pace;
 
 use super::chunk::ChunkLimits;
 
@@ -14,6 +15,8 @@ pub struct RtmpLimits {
     pub connections: usize,
     /// The most connections at once of one address, with the same rule.
     pub connections_per_address: usize,
+    /// How fast one address may open connections.
+    pub pace: Option<Pace>,
     /// How long a connection may take from the accept to a publish or play, handshakes included.
     pub setup_timeout: Duration,
     /// How long a peer may send nothing. Players answer pings, so they are never silent for long.
@@ -43,6 +46,7 @@ impl Default for RtmpLimits {
         Self {
             connections: 1000,
             connections_per_address: 250,
+            pace: None,
             setup_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(10),

@@ -46,7 +46,7 @@ pub async fn serve(
     let tls = config.tls.map(TlsAcceptor::from);
     let proxies = config.proxies;
     let limits = Limits { all: config.limits.connections, per_address: config.limits.connections_per_address };
-    let limiter = Limiter::new(limits, proxies.clone());
+    let limiter = Limiter::new(limits, config.limits.pace, proxies.clone());
     let complaints = Sparing::default();
     let players = Shares::new("players by RTMP", limits.all, limits.all.div_ceil(2));
     let RtmpConfig { limits: rtmp, applications, .. } = config;
@@ -55,7 +55,7 @@ pub async fn serve(
     let shared = Arc::new(shared);
     let mut served = Served::new(listener, "rtmp");
     while let Some((stream, peer)) = served.next(&shared.shutdown).await {
-        match limiter.admit(peer.ip()) {
+        match limiter.admit(peer.ip(), Instant::now()) {
             Ok(pass) => {
                 tracing::debug!(%peer, "RTMP connection accepted");
                 served.spawn(connect(stream, peer, pass, (tls.clone(), proxies.clone()), shared.clone()));
@@ -77,6 +77,7 @@ fn reason(full: Full) -> DropReason {
     match full {
         Full::All => DropReason::RtmpConnections,
         Full::Address => DropReason::RtmpConnectionsOfAddress,
+        Full::TooFast => DropReason::RtmpConnectionsTooFast,
     }
 }
 
@@ -121,7 +122,7 @@ async fn converse(
             Ok(Err(error)) => return failed(DropReason::RtmpProxyHeader, &Error::Proxy(error), peer),
             Err(_) => return failed(DropReason::RtmpSetupTimeout, &Error::SetupTimeout(setup_timeout), peer),
         }
-        if let Err(full) = pass.count_for(peer.ip()) {
+        if let Err(full) = pass.count_for(peer.ip(), Instant::now()) {
             let reason = reason(full); // It has no place, and is a drop alone.
             reason.count(1);
             return tracing::debug!(%peer, reason = reason.name(), "RTMP connection closed before its handshake");

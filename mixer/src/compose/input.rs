@@ -3,15 +3,15 @@
 //! Nothing that a publisher sends ends the thread. If a frame cannot be decoded, it is counted, a keyframe is asked
 //! for, and the last frame stays until the keyframe comes. The thread reads the feed's ring like any viewer, so nothing
 //! waits for it, and it catches up as [`LiveDecoder`] does. Should decoding panic, a new decoder begins with what comes after the frame
-//! over which it did, because that frame would be met again in the ring. A second panic within a minute ends the thread. Then the
-//! input's placeholder is shown.
+//! over which it did, because that frame would be met again in the ring. After a second panic within a minute it begins when that minute
+//! is over. Until then the input's placeholder is shown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::life::{Deaths, guarded};
+use onmic_media::life::{Begins, Deaths, guarded};
 use onmic_media::{ClockRate, DropReason, Feed, MediaKind, Read, Track, TrackId, WallTime};
 use parking_lot::Mutex;
 
@@ -64,7 +64,7 @@ impl Input {
         Ok(Self { slot, feed, stop, thread })
     }
 
-    /// Whether the thread runs. It ends by itself if decoding panics twice within a minute.
+    /// Whether the thread runs. It never ends by itself.
     pub(crate) fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }
@@ -94,7 +94,14 @@ impl Decoding {
     /// Decodes until the stop, after a panic with a new decoder.
     fn live(mut self) {
         let mut deaths = Deaths::default();
-        while guarded(THREAD, || self.run()).is_none() && deaths.may_begin_again(Instant::now()) {
+        while guarded(THREAD, || self.run()).is_none() {
+            let now = Instant::now();
+            deaths.note(now);
+            if let Begins::Later(rest) = deaths.begins(now) {
+                while !self.stopped() && now.elapsed() < rest {
+                    thread::park_timeout(POLL);
+                }
+            }
             self.decoder = LiveDecoder::new(BEHIND_MAX);
             self.decoded.clear();
             self.has_died = true;

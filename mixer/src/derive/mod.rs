@@ -110,7 +110,7 @@ pub struct Transcoder {
     threads: Mutex<Vec<JoinHandle<()>>>,
     died: Arc<Died>,
     failed: Failed,
-    refused: Refused,
+    refused: Arc<Refused>,
 }
 
 impl Transcoder {
@@ -123,7 +123,7 @@ impl Transcoder {
     /// Makes a transcoder whose conversions of video stay within a budget of pixels per second.
     pub fn within(config: Config, budget: Arc<Budget>) -> Arc<Self> {
         let (stop, threads, died) = (Arc::default(), Mutex::default(), Arc::default());
-        let (failed, refused) = (Failed::default(), Refused::default());
+        let (failed, refused) = (Failed::default(), Arc::default());
         Arc::new(Self { config, budget, stop, threads, died, failed, refused })
     }
 
@@ -161,6 +161,7 @@ impl Transcoder {
             lease,
             begins,
             price,
+            refused: self.refused.clone(),
             stop: self.stop.clone(),
         };
         let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
@@ -225,9 +226,7 @@ impl Transcoder {
         let measured = input.measured(newest.map_or_else(Instant::now, |newest| newest.arrived));
         let price = price::of_conversion(price::of_track(&parameters, &measured));
         let held = self.budget.take(work, price).inspect_err(|spent| {
-            if self.refused.note(input.id(), recipe, Instant::now()) {
-                DropReason::TranscodeRefused.count(1);
-            }
+            self.refused.count(input.id(), recipe, Instant::now());
             tracing::debug!(kind = spent.0.name(), price, "a conversion was refused: the budget of pixels is spent");
         })?;
         self.refused.forget(input.id(), recipe);
@@ -265,6 +264,7 @@ struct Opening {
     lease: Lease,
     begins: Begins,
     price: Option<Held>,
+    refused: Arc<Refused>,
     stop: Arc<AtomicBool>,
 }
 
@@ -278,7 +278,7 @@ impl Opening {
             let tap: Arc<dyn PcmTap> = line.clone();
             self.input.tap(Arc::downgrade(&tap));
         }
-        let Self { config, recipe, input, lease, price, stop, .. } = self;
+        let Self { config, recipe, input, lease, price, refused, stop, .. } = self;
         let history = lease.history();
         let worker = Worker {
             recipe,
@@ -289,6 +289,7 @@ impl Opening {
             price: price.map(Priced::new),
             linger: config.linger,
             backlog_max: config.backlog_max + config.audio_history + history,
+            refused,
             stop,
             _running: Running::derived_track(recipe),
         };
@@ -393,6 +394,7 @@ struct Worker {
     price: Option<Priced>,
     linger: Duration,
     backlog_max: Duration,
+    refused: Arc<Refused>,
     stop: Arc<AtomicBool>,
     _running: Running,
 }
@@ -429,7 +431,8 @@ impl Worker {
             if priced.elapsed() >= PRICE_EVERY {
                 priced = Instant::now();
                 if let Err(spent) = self.follow_price(priced) {
-                    DropReason::TranscodeRefused.count(1);
+                    // Its viewers ask again, and are refused the same.
+                    self.refused.count(self.input.id(), self.recipe, priced);
                     tracing::warn!(
                         kind = spent.0.name(),
                         "a conversion ends: its video grew, and the budget of pixels is spent"

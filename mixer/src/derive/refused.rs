@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use onmic_media::TrackId;
 use onmic_media::feed::{OVERLOADED_FOR, Recipe};
+use onmic_media::{DropReason, TrackId};
 use parking_lot::Mutex;
 
 /// A conversion that nobody has asked for within this time has no viewer any more who waits for it.
@@ -16,8 +16,15 @@ const FORGOTTEN_AFTER: Duration = OVERLOADED_FOR.saturating_mul(2);
 pub(super) struct Refused(Mutex<HashMap<(TrackId, Recipe), Instant>>);
 
 impl Refused {
+    /// Counts a conversion of a track that is refused at `now`, or ends, unless it was refused before.
+    pub(super) fn count(&self, track: TrackId, recipe: Recipe, now: Instant) {
+        if self.note(track, recipe, now) {
+            DropReason::TranscodeRefused.count(1);
+        }
+    }
+
     /// Notes that a conversion of a track is refused at `now`. Returns whether that is news.
-    pub(super) fn note(&self, track: TrackId, recipe: Recipe, now: Instant) -> bool {
+    fn note(&self, track: TrackId, recipe: Recipe, now: Instant) -> bool {
         let mut refused = self.0.lock();
         let stands = |last: &Instant| now.saturating_duration_since(*last) < FORGOTTEN_AFTER;
         if let Some(last) = refused.get_mut(&(track, recipe)).filter(|last| stands(last)) {

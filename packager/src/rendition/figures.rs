@@ -9,13 +9,27 @@ use super::Rendition;
 use crate::segment::Segment;
 
 impl Rendition {
-    /// Returns what its segments cost in bytes, with the part that is open and the messages that wait for it.
+    /// Returns what its segments cost in bytes, with their initialisation sections, the part that is open and the messages that wait for
+    /// it.
     pub(crate) fn cost(&self) -> usize {
         let listed: usize = self.window.iter().map(|segment| segment.cost()).sum();
         let samples = self.part.iter().flat_map(|part| &part.samples).map(|sample| sample.payload.len());
         let events = self.events.iter().map(|event| event.message.len());
         let waiting: usize = samples.chain(events).map(|payload| payload + Frame::OVERHEAD).sum();
-        listed + self.open.as_ref().map_or(0, Segment::cost) + waiting
+        listed + self.open.as_ref().map_or(0, Segment::cost) + waiting + self.inits_cost()
+    }
+
+    /// Returns what the initialisation sections cost that are listed or come next. Segments in a row share theirs.
+    fn inits_cost(&self) -> usize {
+        let listed = self.window.iter().map(|segment| &segment.init).chain(self.open.iter().map(|open| &open.init));
+        let (mut before, mut cost) = (None, 0);
+        for init in listed.chain([self.init()]) {
+            if !before.is_some_and(|before| Arc::ptr_eq(before, init)) {
+                cost += init.body.len() + Frame::OVERHEAD;
+            }
+            before = Some(init);
+        }
+        cost
     }
 
     /// Peak and mean bits per second, of complete segments or, before the first, of parts.

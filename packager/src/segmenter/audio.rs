@@ -326,7 +326,8 @@ impl Segmenter {
     pub(super) fn release_held(&mut self) -> Result<(), PackagerError> {
         for (key, held) in std::mem::take(&mut self.held) {
             for frame in held {
-                self.take_audio(key, &frame, false)?;
+                let ignored = self.take_audio(key, &frame, false)?;
+                self.left_out.note(ignored);
             }
         }
         Ok(())

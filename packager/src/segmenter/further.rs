@@ -14,6 +14,7 @@ use onmic_media::{ClockRate, Frame, Ticks, TrackKey};
 use super::composition::Composition;
 use super::cuts::{Cut, Cuts};
 use super::lead::declared_interval;
+use super::left_out::LeftOut;
 use super::{GAP_MICROS, Ignored, Segmenter, frame_is_due, incoming};
 use crate::error::PackagerError;
 use crate::pace::Pace;
@@ -203,7 +204,8 @@ impl Segmenter {
         };
         let part_target = lead.rendition.part_target();
         let main = Main { cuts: &self.cuts, settings: &self.settings, part_target };
-        own.release(Some(lead.newest_micros), main)
+        own.release(Some(lead.newest_micros), main, &mut self.left_out)?;
+        Ok(None)
     }
 
     /// Notes that the main video has come up to `passed_micros`, or has ended.
@@ -211,20 +213,23 @@ impl Segmenter {
         let part_target = self.lead.as_ref().and_then(|lead| lead.rendition.part_target());
         let main = Main { cuts: &self.cuts, settings: &self.settings, part_target };
         for own in self.further.values_mut() {
-            own.release(passed_micros, main)?;
+            own.release(passed_micros, main, &mut self.left_out)?;
         }
         Ok(())
     }
 }
 
 impl Further {
-    /// Takes in the frames that need not wait any longer. Returns why the newest frame that was left out was left
-    /// out.
-    fn release(&mut self, passed_micros: Option<i64>, main: Main<'_>) -> Result<Option<Ignored>, PackagerError> {
-        let mut ignored = None;
+    /// Takes in the frames that need not wait any longer.
+    fn release(
+        &mut self,
+        passed_micros: Option<i64>,
+        main: Main<'_>,
+        left_out: &mut LeftOut,
+    ) -> Result<(), PackagerError> {
         while let Some(frame) = self.next(passed_micros) {
-            ignored = self.take(&frame, main)?.or(ignored);
+            left_out.note(self.take(&frame, main)?);
         }
-        Ok(ignored)
+        Ok(())
     }
 }

@@ -31,6 +31,7 @@ mod composition;
 mod cuts;
 mod further;
 mod lead;
+mod left_out;
 mod still;
 
 use std::collections::VecDeque;
@@ -42,6 +43,7 @@ use self::audio::Audio;
 use self::cuts::Cuts;
 use self::further::Further;
 use self::lead::Lead;
+use self::left_out::LeftOut;
 use crate::dates::Dates;
 use crate::error::PackagerError;
 use crate::rendition::{FIRST_MSN, Rendition};
@@ -101,6 +103,8 @@ pub struct Segmenter {
     cuts: Cuts,
     /// Audio that waits for the main video.
     held: Keyed<VecDeque<Arc<Frame>>>,
+    /// What was left out of the frames that waited.
+    left_out: LeftOut,
     keyframe_wanted: bool,
     /// The time of the newest audio.
     heard_micros: i64,
@@ -126,6 +130,7 @@ impl Segmenter {
             audio: Keyed::new(),
             cuts: Cuts::default(),
             held: Keyed::new(),
+            left_out: LeftOut::default(),
             keyframe_wanted: false,
             heard_micros: i64::MIN,
             repeats: false,
@@ -240,7 +245,13 @@ impl Segmenter {
         std::mem::take(&mut self.keyframe_wanted)
     }
 
-    /// Takes in the next frame of the track `key`. Frames of one track come in decoding order.
+    /// Returns why frames were left out that had waited, since the last call, and how many.
+    pub fn take_left_out(&mut self) -> Vec<(Ignored, u64)> {
+        self.left_out.take()
+    }
+
+    /// Takes in the next frame of the track `key`. Frames of one track come in decoding order. One that waits is told of by
+    /// [`Segmenter::take_left_out`] if it is left out in the end.
     pub fn push(&mut self, key: TrackKey, frame: &Arc<Frame>) -> Result<Option<Ignored>, PackagerError> {
         if self.ended {
             return Ok(None);

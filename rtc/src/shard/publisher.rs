@@ -22,6 +22,8 @@ pub(super) struct Publisher {
     incoming: Incoming,
     frames: [Counter; MediaKind::ALL.len()],
     bytes: Counter,
+    /// The bytes that came since they were counted last.
+    received: u64,
     drops: Vec<(Counter, Count)>,
     /// The kinds of the media sections that the answer accepts.
     announced: Vec<MediaKind>,
@@ -37,6 +39,7 @@ impl Publisher {
             incoming: Incoming::new(config(receiving), now),
             frames: MediaKind::ALL.map(frames),
             bytes: counter!(metric::BYTES, "direction" => "in", "protocol" => "whip"),
+            received: 0,
             drops: drops(),
             passed_on: IncomingCounters::default(),
         }
@@ -62,6 +65,7 @@ impl Publisher {
 
     /// Takes one RTP packet, and publishes the frames that it completes. The publisher is charged for it, whatever it brings.
     pub(super) fn handle_rtp(&mut self, packet: &[u8], now: Instant) -> Result<(), Ended> {
+        self.received += packet.len() as u64;
         self.publication.received(packet.len(), 1, now)?;
         self.incoming.handle_rtp(packet, now);
         self.publish(now)
@@ -69,6 +73,7 @@ impl Publisher {
 
     /// Takes one RTCP datagram, which is charged in the same way.
     pub(super) fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) -> Result<(), Ended> {
+        self.received += datagram.len() as u64;
         self.publication.received(datagram.len(), 1, now)?;
         self.incoming.handle_rtcp(datagram, now);
         Ok(())
@@ -88,6 +93,7 @@ impl Publisher {
     pub(super) fn end(&mut self, now: Instant) {
         self.incoming.end(now);
         let _ = self.publish(now); // Whoever has the name now, the session is over.
+        self.bytes.increment(std::mem::take(&mut self.received));
     }
 
     /// Sends the reports and requests that are due, with the viewers' request for a keyframe.
@@ -132,7 +138,7 @@ impl Publisher {
                 continue;
             }
             self.frames[arrival.parameters.kind() as usize].increment(1);
-            self.bytes.increment(arrival.payload.len() as u64);
+            self.bytes.increment(std::mem::take(&mut self.received));
             outcome = self.publication.push(arrival, now);
         }
         self.count(now);

@@ -54,6 +54,41 @@ async fn http_2_states_how_much_a_peer_may_send_ahead_and_at_once() {
 }
 
 #[tokio::test]
+async fn an_address_that_opens_connections_too_fast_has_them_closed_without_an_answer() {
+    let (connections, pace) = (Limits { all: 20, per_address: 20 }, Some(Pace { each_second: 1e-6, burst: 2.0 }));
+    let [header_timeout, write_timeout, drain] = [PATIENCE; 3];
+    let limits = HttpLimits { connections, pace, lane: 2, header_timeout, write_timeout, drain };
+    let server = Running::limited(limits).await;
+    for is_answered in [true, true, false, false] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        _ = stream.write_all(REQUEST).await; // It may be closed already.
+        let heard = hear(&mut stream, "a place").await;
+        assert_eq!(heard.contains("a place"), is_answered, "{heard}");
+        assert!(is_answered || heard.is_empty(), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_who_is_refused_while_they_send_a_body_sees_the_answer_and_goes_on() {
+    let server = Running::start(Limits { all: 20, per_address: 20 }, PATIENCE).await;
+    let head = |length: usize| format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    let mut stream = server.dial(head(3 << 20).as_bytes()).await;
+    stream.write_all(&vec![b'x'; 3 << 20]).await.expect("it is read to its end");
+    stream.write_all(REQUEST).await.unwrap();
+    let heard = hear(&mut stream, "a place").await;
+    assert!(heard.starts_with("HTTP/1.1 405 ") && heard.ends_with("a place"), "{heard}");
+
+    let mut stream = server.dial(head(1 << 40).as_bytes()).await;
+    let sending = async { while stream.write_all(&[b'x'; 64 << 10]).await.is_ok() {} };
+    timeout(PATIENCE, sending).await.expect("a body without an end is not read for ever");
+
+    let expecting = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let mut stream = server.dial(expecting.as_bytes()).await;
+    let heard = hear(&mut stream, "\r\n\r\n").await;
+    assert!(heard.starts_with("HTTP/1.1 405 "), "who waits is not told to go on: {heard}");
+}
+
+#[tokio::test]
 async fn connections_in_the_lane_take_it_from_nobody_and_end() {
     let server = Running::start(Limits { all: 1, per_address: 1 }, PATIENCE * 100).await;
     let mut first = server.dial(b"GET /stay HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
