@@ -171,6 +171,8 @@ metric::label_values! {
     SessionClosed => "session_closed",
     /// A packet could not be encrypted.
     NotSealed => "not_sealed",
+    /// A WebRTC peer's consent to media at its address has ended (RFC 7675); the packet is not sent.
+    NoConsent => "no_consent",
     /// The kernel's send buffer was full.
     SocketFull => "socket_full",
     /// The kernel refused to send a datagram.

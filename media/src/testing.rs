@@ -36,6 +36,13 @@ pub(crate) fn audio() -> Arc<Parameters> {
     Arc::new(Parameters::Opus(opus))
 }
 
+/// Opus 5.1, with four streams in each packet.
+pub(crate) fn surround_opus() -> Arc<Parameters> {
+    let table = Bytes::from_static(&[0, 4, 1, 2, 3, 5]);
+    let mapping = opus::Mapping { family: 1, streams: 4, coupled: 2, table };
+    Arc::new(Parameters::Opus(opus::Parameters { channels: 6, mapping: Some(mapping), ..opus::Parameters::new(2) }))
+}
+
 pub(crate) fn metadata() -> Arc<Parameters> {
     Arc::new(Parameters::Metadata(metadata::Parameters::new(metadata::ID3, "").unwrap()))
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod announce;
+mod capability;
 pub mod config;
 pub mod error;
 mod negotiate;

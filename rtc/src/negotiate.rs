@@ -14,6 +14,7 @@ use onmic_media::codec::{h264, h265};
 use onmic_media::{Codec, MediaKind, Parameters, TrackKey};
 use thiserror::Error;
 
+use crate::capability::{capability, codec_of};
 use crate::rtp::packet::{ExtensionIds, LayerIds, Mid};
 use crate::rtp::receive::LAYERS_MAX;
 use crate::rtp::sender::{Resend, SenderConfig};
@@ -71,6 +72,8 @@ pub(crate) enum Mismatch {
         "the offer has data channels only, which this server does not carry: add a section that {0}, audio or video"
     )]
     OnlyData(&'static str),
+    #[error("the media of the offer is in {0}, which this server does not speak: offer UDP/TLS/RTP/SAVPF")]
+    Protocol(String),
     #[error("the offer has no codec in common with this server; offer one of {}", .0.join(", "))]
     NoCodec(Vec<String>),
     #[error(
@@ -81,13 +84,14 @@ pub(crate) enum Mismatch {
 }
 
 /// Returns the sections of an offer that media of a kind is sent in. The n-th is for the n-th rendition of the feed, so the
-/// first is for the main one. `codecs` are those in which the main one can be had, the best first.
+/// first is for the main one. `codecs` are those in which the main one can be had, the best first, and `original` is how it
+/// came.
 ///
 /// Some clients offer a section for each codec, and want one of them. So the main rendition gets the first section that takes
 /// the best codec, and sections that do not take the same codec are other forms of that one.
-pub(crate) fn sections(offer: &Offer, kind: MediaKind, codecs: &[Codec]) -> Vec<usize> {
+pub(crate) fn sections(offer: &Offer, kind: MediaKind, codecs: &[Codec], original: Option<&Parameters>) -> Vec<usize> {
     let sections = offer.sections(section_kind(kind), Flow::Send);
-    let mut sections: Vec<_> = sections.map(|section| (section, receivable(offer, section))).collect();
+    let mut sections: Vec<_> = sections.map(|section| (section, receivable(offer, section, original))).collect();
     let best = |codec: &&Codec| sections.iter().any(|(_, takes)| takes.contains(codec));
     match codecs.iter().find(best) {
         Some(best) => sections.retain(|(_, takes)| takes.contains(best)),
@@ -110,16 +114,17 @@ pub(crate) fn asks_for(offer: &Offer, kind: MediaKind) -> bool {
     offer.sections(section_kind(kind), Flow::Send).next().is_some()
 }
 
-/// Returns the codecs that one section of an offer can receive.
-pub(crate) fn receivable(offer: &Offer, section: usize) -> Vec<Codec> {
+/// Returns the codecs that one section of an offer can receive. That of `original` is one of them only if the section has a
+/// payload type of its profile.
+pub(crate) fn receivable(offer: &Offer, section: usize, original: Option<&Parameters>) -> Vec<Codec> {
     let candidates = match offer.media.get(section).map(|section| section.kind) {
         Some(sdp::MediaKind::Video) => sendable(MediaKind::Video),
         Some(sdp::MediaKind::Audio) => sendable(MediaKind::Audio),
         Some(sdp::MediaKind::Other) | None => &[],
     };
     let can = |codec: &Codec| {
-        let name = name_of(*codec).expect("only codecs of WebRTC are candidates");
-        offer.choose_in(section, &[name.into()]).is_some()
+        let wanted = capability(*codec, original).expect("only codecs of WebRTC are candidates");
+        offer.choose_in(section, &[wanted]).is_some()
     };
     candidates.iter().copied().filter(can).collect()
 }
@@ -133,17 +138,16 @@ pub(crate) struct Sending {
     accept: Accept,
 }
 
-/// Plans to send the track `key`, which is in `codec`, in one section of the offer. `None` if the section does not take
-/// it.
+/// Plans to send the track `key`, which is in `codec` with `parameters` as far as they are known, in one section of the offer.
+/// `None` if the section does not take it.
 pub(crate) fn send(
     offer: &Offer,
     section: usize,
     (key, codec): (TrackKey, Codec),
-    profile_level_id: Option<[u8; 3]>,
+    parameters: Option<&Parameters>,
     streams: &Streams,
 ) -> Option<Sending> {
-    let wanted = CodecCapability { name: name_of(codec)?, profile_level_id };
-    let chosen = offer.choose_in(section, &[wanted])?;
+    let chosen = offer.choose_in(section, &[capability(codec, parameters)?])?;
     let section = &offer.media[chosen.section];
     let ssrc = random_ssrc();
     let asks_again = chosen.codec.feedback.iter().any(|feedback| feedback == "nack");
@@ -272,13 +276,22 @@ fn form_of(codec: &OfferedCodec) -> String {
     let stated = |name: &&str| Some(format!("{name}={}", codec.parameter(name)?));
     let stated: Vec<_> = FORM_PARAMETERS.iter().filter_map(stated).collect();
     let form = if stated.is_empty() { codec.name.clone() } else { format!("{} ({})", codec.name, stated.join(", ")) };
-    form.chars().filter(|letter| letter.is_ascii_graphic() || *letter == ' ').take(FORM_CHARS).collect()
+    printable(&form)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|letter| letter.is_ascii_graphic() || *letter == ' ').take(FORM_CHARS).collect()
 }
 
 /// Explains why an offer has no section that `does` what is needed.
 pub(crate) fn nothing(offer: &Offer, does: &'static str) -> Mismatch {
-    let only_data = offer.media.iter().all(|section| section.kind == sdp::MediaKind::Other);
-    if only_data { Mismatch::OnlyData(does) } else { Mismatch::NoSection(does) }
+    if offer.media.iter().any(|section| section.kind != sdp::MediaKind::Other) {
+        return Mismatch::NoSection(does);
+    }
+    match offer.media.iter().find_map(MediaSection::unspoken) {
+        Some(protocol) => Mismatch::Protocol(printable(protocol)),
+        None => Mismatch::OnlyData(does),
+    }
 }
 
 /// Renders the answer.
@@ -401,29 +414,6 @@ fn section_kind(kind: MediaKind) -> sdp::MediaKind {
     }
 }
 
-fn name_of(codec: Codec) -> Option<CodecName> {
-    Some(match codec {
-        Codec::H264 => CodecName::H264,
-        Codec::H265 => CodecName::H265,
-        Codec::Vp8 => CodecName::Vp8,
-        Codec::Vp9 => CodecName::Vp9,
-        Codec::Av1 => CodecName::Av1,
-        Codec::Opus => CodecName::Opus,
-        Codec::Aac | Codec::Metadata => return None,
-    })
-}
-
-fn codec_of(name: CodecName) -> Codec {
-    match name {
-        CodecName::H264 => Codec::H264,
-        CodecName::H265 => Codec::H265,
-        CodecName::Vp8 => Codec::Vp8,
-        CodecName::Vp9 => Codec::Vp9,
-        CodecName::Av1 => Codec::Av1,
-        CodecName::Opus => Codec::Opus,
-    }
-}
-
 fn random_ssrc() -> u32 {
     rand::random_range(1..=u32::MAX)
 }
@@ -431,8 +421,10 @@ fn random_ssrc() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use onmic_media::codec::vp9;
     use onmic_media::{AvSync, Rendition};
 
+    use crate::capability::{form_to_offer, further_profile};
     use crate::sdp::client::{Answered, OPUS, offer, offer_of};
     use crate::transport::Identity;
 
@@ -490,12 +482,12 @@ mod tests {
     #[test]
     fn a_kind_that_could_never_be_sent_is_rejected() {
         let offer = offered(|offer| offer.replace("opus/48000/2", "PCMU/8000"));
-        assert!(sections(&offer, MediaKind::Audio, &[Codec::Opus]).is_empty());
+        assert!(sections(&offer, MediaKind::Audio, &[Codec::Opus], None).is_empty());
         assert!(send_later(&offer, 1, TrackKey::AUDIO, &streams()).is_none());
         let text = answered(&offer, &[send(&offer, 0, (TrackKey::VIDEO, Codec::H264), None, &streams()), None]);
         assert!(text.contains("m=audio 0 ") && text.contains("a=inactive"), "{text}");
         let one_way = offered(|offer| offer.replace("a=recvonly", "a=sendonly"));
-        assert!(sections(&one_way, MediaKind::Audio, &[Codec::Opus]).is_empty());
+        assert!(sections(&one_way, MediaKind::Audio, &[Codec::Opus], None).is_empty());
     }
 
     #[test]
@@ -505,7 +497,7 @@ mod tests {
         let (direction, ice) = (Direction::RecvOnly, Credentials::generate());
         let kinds = [Audio, Video, Other, Video, Video];
         let offer = Offer::parse(&offer_of(&kinds, direction, &ice, fingerprint)).unwrap();
-        let of = |kind, codec| sections(&offer, kind, &[codec]);
+        let of = |kind, codec| sections(&offer, kind, &[codec], None);
         assert_eq!((of(MediaKind::Video, Codec::H264), of(MediaKind::Audio, Codec::Opus)), (vec![1, 3, 4], vec![0]));
         let key = |rendition| TrackKey::new(MediaKind::Video, Rendition(rendition));
         let video = [(1, key(0)), (3, key(1))];
@@ -525,7 +517,7 @@ mod tests {
         let text = offer_of(&[Video, Video, Video, Audio], Direction::RecvOnly, &Credentials::generate(), fingerprint);
         let text = ["VP9/90000", "VP8/90000"].iter().fold(text, |text, codec| text.replacen("H264/90000", codec, 1));
         let offer = Offer::parse(&text).unwrap();
-        let of = |codecs: &[Codec]| sections(&offer, MediaKind::Video, codecs);
+        let of = |codecs: &[Codec]| sections(&offer, MediaKind::Video, codecs, None);
         assert_eq!(of(&[Codec::Vp9, Codec::H264, Codec::Vp8]), [0], "the codec of the track");
         assert_eq!(of(&[Codec::Av1, Codec::H264, Codec::Vp8]), [2], "the first that it is converted to");
         assert_eq!(of(&[Codec::Vp8]), [1]);
@@ -658,5 +650,39 @@ mod tests {
         let text = offer_of(&[sdp::MediaKind::Other], Direction::SendRecv, &ice, fingerprint);
         let refused = receive(&Offer::parse(&text).unwrap()).unwrap_err();
         assert_eq!(refused, Mismatch::OnlyData("sends"));
+    }
+
+    #[test]
+    fn a_protocol_that_is_not_spoken_is_named() {
+        let fingerprint = Identity::generate().unwrap().fingerprint();
+        let text = offer(Direction::SendOnly, &Credentials::generate(), fingerprint);
+        let refused = receive(&Offer::parse(&text.replace("UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP")).unwrap()).unwrap_err();
+        assert_eq!(refused, Mismatch::Protocol("TCP/RTP/AVP".to_owned()));
+        assert!(refused.to_string().contains("TCP/RTP/AVP") && !refused.to_string().contains("data"), "{refused}");
+    }
+
+    fn ten_bits() -> Parameters {
+        Parameters::Vp9(vp9::Parameters::from_vpcc(&[1, 0, 0, 0, 2, 10, 0xa2, 2, 2, 2, 0, 0]).unwrap())
+    }
+
+    #[test]
+    fn a_stream_of_a_further_profile_goes_in_its_own_codec_only_under_its_payload_type() {
+        let original = ten_bits();
+        assert_eq!(further_profile(&original), Some(2));
+        assert_eq!(form_to_offer(Codec::Vp9, &original), "vp9 (profile-id=2)");
+        assert_eq!(form_to_offer(Codec::H264, &original), "h264");
+        let vp9 = |forms: &'static str| {
+            let lines = format!("a=rtpmap:98 VP9/90000\r\n{forms}a=rtpmap:96");
+            offered(move |offer| offer.replace("SAVPF 96 97", "SAVPF 96 97 98").replace("a=rtpmap:96", &lines))
+        };
+        let eight_bits = vp9("");
+        assert_eq!(receivable(&eight_bits, 0, None), [Codec::H264, Codec::Vp9]);
+        assert_eq!(receivable(&eight_bits, 0, Some(&original)), [Codec::H264], "it is converted");
+        let planned = |offer: &Offer| send(offer, 0, (TrackKey::VIDEO, Codec::Vp9), Some(&original), &streams());
+        assert!(planned(&eight_bits).is_none());
+        let deeper = vp9("a=fmtp:98 profile-id=2\r\n");
+        assert_eq!(receivable(&deeper, 0, Some(&original)), [Codec::H264, Codec::Vp9]);
+        assert_eq!(planned(&deeper).unwrap().config.payload_type, 98);
+        assert_eq!(receivable(&deeper, 0, None), [Codec::H264], "others are 8 bits");
     }
 }

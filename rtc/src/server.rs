@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::life::Lives;
 use onmic_media::{
-    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Parameters, Permit, Publication,
-    TrackKey,
+    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Permit, Publication, TrackKey,
 };
 
 use crate::announce::Announce;
+use crate::capability::form_to_offer;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
@@ -190,8 +190,7 @@ impl Rtc {
         let mut sending = Vec::new();
         for (Wish { section, key }, demand) in found.demands {
             let parameters = demand.track().parameters();
-            let profile = profile_level_id(&parameters);
-            let planned = negotiate::send(&offer, section, (key, parameters.codec()), profile, &streams);
+            let planned = negotiate::send(&offer, section, (key, parameters.codec()), Some(&*parameters), &streams);
             sending.extend(planned.map(|planned| (planned, demand)));
         }
         let later = |wish: Wish| negotiate::send_later(&offer, wish.section, wish.key, &streams);
@@ -279,7 +278,9 @@ fn refusal(mismatch: Mismatch) -> OfferRefused {
     let sentence = mismatch.to_string();
     match mismatch {
         Mismatch::NoCodec(have) | Mismatch::NoVideo(have) => OfferRefused::NothingInCommon { sentence, have },
-        Mismatch::NoSection(_) | Mismatch::OnlyData(_) | Mismatch::Offer(_) => OfferRefused::Malformed(sentence),
+        Mismatch::NoSection(_) | Mismatch::OnlyData(_) | Mismatch::Protocol(_) | Mismatch::Offer(_) => {
+            OfferRefused::Malformed(sentence)
+        }
     }
 }
 
@@ -311,7 +312,8 @@ fn wishes(offer: &Offer, feed: &Feed) -> Vec<Wish> {
     let mut wishes = Vec::new();
     for kind in [MediaKind::Video, MediaKind::Audio] {
         let codecs = feed.codecs(TrackKey::main(kind), takes(negotiate::sendable(kind)));
-        let sections = negotiate::sections(offer, kind, &codecs);
+        let original = feed.original(TrackKey::main(kind)).map(|original| original.parameters());
+        let sections = negotiate::sections(offer, kind, &codecs, original.as_deref());
         let further = keys.iter().copied().filter(|key| key.kind == kind && !key.leads());
         let wanted = std::iter::once(TrackKey::main(kind)).chain(further);
         wishes.extend(sections.into_iter().zip(wanted).map(|(section, key)| Wish { section, key }));
@@ -330,7 +332,8 @@ fn count_data_left_out(feed: &Feed) {
 async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
     let aside = tokio::task::spawn_blocking(move || {
         let demand = |wish: Wish| {
-            let codecs = negotiate::receivable(&offer, wish.section);
+            let original = feed.original(wish.key).map(|original| original.parameters());
+            let codecs = negotiate::receivable(&offer, wish.section, original.as_deref());
             (wish, feed.demand(wish.key, takes(&codecs)))
         };
         let tracks: Vec<_> = wishes(&offer, &feed).into_iter().map(demand).collect();
@@ -383,16 +386,13 @@ fn is_this_servers(why: &Unavailable) -> bool {
 
 /// Returns the codecs in which viewers can get the tracks of these kinds.
 fn codecs_of(feed: &Feed, kinds: &[MediaKind]) -> Vec<String> {
-    let have = kinds.iter().filter(|kind| feed.original(**kind).is_some());
-    let codecs = have.flat_map(|kind| feed.codecs(TrackKey::main(*kind), takes(negotiate::sendable(*kind))));
-    codecs.map(|codec| codec.name().to_owned()).collect()
-}
-
-fn profile_level_id(parameters: &Parameters) -> Option<[u8; 3]> {
-    match parameters {
-        Parameters::H264(h264) => h264.sps.first()?.get(1..4)?.try_into().ok(),
-        _ => None,
-    }
+    let have = kinds.iter().filter_map(|kind| feed.original(*kind));
+    let names = have.flat_map(|original| {
+        let kind = original.kind();
+        let codecs = feed.codecs(TrackKey::main(kind), takes(negotiate::sendable(kind)));
+        codecs.into_iter().map(move |codec| form_to_offer(codec, &original.parameters()))
+    });
+    names.collect()
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ impl Parameters {
     }
 
     /// Returns whether the decoders of browsers and phones take it, and not only libraries. They take 4:2:0 with 8 bits per
-    /// sample (H.265, VP9 and AV1 also with 10), and AAC-LC or HE-AAC in a channel layout that has a number.
+    /// sample (H.265, VP9 and AV1 also with 10), AAC-LC or HE-AAC in a channel layout that has a number, and Opus in one stream.
     pub fn is_widely_decoded(&self) -> bool {
         match self {
             Self::H264(h264) => h264.is_widely_decoded(),
@@ -287,7 +287,8 @@ impl Parameters {
             Self::Vp9(vp9) => matches!(vp9.profile, 0 | 2) && vp9.bit_depth <= 10,
             Self::Av1(av1) => av1.profile == 0,
             Self::Aac(aac) => aac.is_widely_decoded(),
-            Self::Vp8(_) | Self::Opus(_) | Self::Metadata(_) => true,
+            Self::Opus(opus) => opus.is_widely_decoded(),
+            Self::Vp8(_) | Self::Metadata(_) => true,
         }
     }
 

@@ -77,6 +77,12 @@ impl Parameters {
         Self::from_fields(BOX, fields[1], numbers, &body[10..])
     }
 
+    /// Returns whether a packet is one stream of mono or stereo, so that a decoder needs no mapping, which only files and
+    /// Enhanced RTMP state. The several streams of surround in one packet are noise to others.
+    pub fn is_widely_decoded(&self) -> bool {
+        self.channels <= 2 && self.mapping.as_ref().is_none_or(|mapping| mapping.streams == 1)
+    }
+
     fn from_fields(
         what: &'static str,
         channels: u8,
@@ -178,6 +184,17 @@ mod tests {
             assert_eq!(Parameters::from_opus_head(&parameters.opus_head()), Ok(parameters.clone()));
             assert_eq!(Parameters::from_dops(&parameters.dops()), Ok(parameters));
         }
+    }
+
+    #[test]
+    fn several_streams_in_a_packet_are_not_widely_decoded() {
+        let mapped = |channels: u8, family, streams, coupled| {
+            let mapping = Mapping { family, streams, coupled, table: (0..channels).collect() };
+            Parameters { channels, mapping: Some(mapping), ..Parameters::new(2) }.is_widely_decoded()
+        };
+        assert!(Parameters::new(1).is_widely_decoded() && Parameters::new(2).is_widely_decoded());
+        assert!(mapped(1, 1, 1, 0) && mapped(2, 1, 1, 1) && mapped(2, 255, 1, 1), "one stream");
+        assert!(!mapped(6, 1, 4, 2) && !mapped(8, 1, 5, 3) && !mapped(2, 255, 2, 0) && !mapped(3, 255, 1, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::*;
 use crate::budget::Work;
 use crate::codec::{Parameters, SampleAspect, h264};
 use crate::key::Rendition;
-use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, video};
+use crate::testing::{Frames, RECOVERY_POINT, aac_without_a_standard_layout, audio, h264, surround_opus, video};
 use crate::time::Ticks;
 
 const EVERY_2_S: Entry = any_time(2);
@@ -54,6 +54,15 @@ fn a_format_that_browsers_do_not_decode_is_converted_for_those_who_need_it() {
     feed.set_original(Arc::new(Track::new(aac_without_a_standard_layout())));
     assert!(feed.demand(MediaKind::Audio, HLS).unwrap().is_derived());
     let library = Accept { any_format: true, ..HLS };
+    assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
+}
+
+#[test]
+fn opus_with_several_streams_in_a_packet_is_converted_for_webrtc() {
+    let (feed, _) = feed();
+    feed.set_original(Arc::new(Track::new(surround_opus())));
+    assert!(feed.demand(MediaKind::Audio, WEBRTC).unwrap().is_derived());
+    let library = Accept { any_format: true, ..WEBRTC };
     assert!(!feed.demand(MediaKind::Audio, library).unwrap().is_derived());
 }
 

@@ -46,11 +46,14 @@ pub struct CodecCapability {
     /// known. They are a hint: if the peer has no payload type of that profile, another is taken,
     /// because decoders accept it.
     pub profile_level_id: Option<[u8; 3]>,
+    /// For H.265, VP9 and AV1, the profile of the stream, as `profile-id` or `profile` has it. A decoder of another one cannot
+    /// decode it. `None` is the one that every decoder of the codec has.
+    pub profile: Option<u32>,
 }
 
 impl From<CodecName> for CodecCapability {
     fn from(name: CodecName) -> Self {
-        Self { name, profile_level_id: None }
+        Self { name, profile_level_id: None, profile: None }
     }
 }
 
@@ -146,17 +149,21 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
     if !codec.name.eq_ignore_ascii_case(want.name.as_str()) {
         return None;
     }
-    let is = |name, default| codec.parameter(name).is_none() || codec.number(name) == Some(default);
+    let base = base_profile(want.name);
+    let profile = |parameter| match codec.parameter(parameter) {
+        None => Some(base),
+        Some(_) => codec.number(parameter),
+    };
+    let wanted = want.profile.unwrap_or(base);
     let single = || codec.parameter("tx-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("SRST"));
     let usable = match want.name {
         // Opus is always written with two channels (RFC 7587 7). A decoder takes any number of them from any packet,
         // whatever a client writes.
         CodecName::Opus => codec.clock_rate == 48_000 && codec.channels <= 2,
         CodecName::Vp8 | CodecName::H264 => codec.clock_rate == 90_000,
-        CodecName::Vp9 => codec.clock_rate == 90_000 && is("profile-id", 0),
-        CodecName::Av1 => codec.clock_rate == 90_000 && is("profile", 0),
-        // This server speaks main profile in a single RTP stream.
-        CodecName::H265 => codec.clock_rate == 90_000 && is("profile-id", 1) && single(),
+        CodecName::Vp9 => codec.clock_rate == 90_000 && profile("profile-id") == Some(wanted),
+        CodecName::Av1 => codec.clock_rate == 90_000 && profile("profile") == Some(wanted),
+        CodecName::H265 => codec.clock_rate == 90_000 && profile("profile-id") == Some(wanted) && single(),
     };
     if !usable {
         return None;
@@ -166,6 +173,11 @@ fn score(codec: &OfferedCodec, want: &CodecCapability) -> Option<u32> {
         CodecName::Opus => u32::from(codec.channels == 2),
         _ => 0,
     })
+}
+
+/// Returns the profile of a payload type that states none (RFC 7798 7.1, RFC 9628 7, the payload format of AV1 7.2).
+fn base_profile(name: CodecName) -> u32 {
+    u32::from(name == CodecName::H265)
 }
 
 // Fragmentation (mode 1) counts most, because without it a NAL unit must fit a packet. Next comes

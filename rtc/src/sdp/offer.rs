@@ -31,6 +31,19 @@ const RID_CHARS: std::ops::RangeInclusive<usize> = 1..=16;
 const UFRAG_CHARS: std::ops::RangeInclusive<usize> = 4..=256;
 const PWD_CHARS: std::ops::RangeInclusive<usize> = 22..=256;
 
+/// The protocols of media. All stand for the first, because the fingerprint tells that media is in SRTP with keys by DTLS, and
+/// the candidates how it is carried (RFC 8829 5.1.2).
+const PROTOCOLS: [&str; 8] = [
+    "UDP/TLS/RTP/SAVPF",
+    "UDP/TLS/RTP/SAVP",
+    "RTP/SAVPF",
+    "RTP/SAVP",
+    "RTP/AVPF",
+    "RTP/AVP",
+    "TCP/DTLS/RTP/SAVPF",
+    "TCP/DTLS/RTP/SAVP",
+];
+
 /// Why an offer cannot be answered. The text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
@@ -202,6 +215,12 @@ impl MediaSection {
         self.codecs.iter().find(|codec| repairs(codec)).map(|codec| codec.payload_type)
     }
 
+    /// Returns the protocol of media that is in none which this server speaks.
+    pub fn unspoken(&self) -> Option<&str> {
+        let is_media = ["audio", "video"].contains(&self.media.as_str());
+        (is_media && self.kind == MediaKind::Other).then_some(self.protocol.as_str())
+    }
+
     /// Returns the id that the peer gave to a header extension.
     pub fn extension_id(&self, uri: &str) -> Option<u8> {
         self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)
@@ -349,9 +368,7 @@ fn parse_section(section: &MediaDescription, session: Attributes<'_>) -> Result<
     let attributes = Attributes(&section.attributes);
     let name = &section.media_name;
     let protocol = name.protos.join("/");
-    // Older clients leave out what runs below RTP (RFC 8829 5.1.2).
-    let ours = ["UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"];
-    let is_ours = ours.iter().any(|ours| protocol.eq_ignore_ascii_case(ours));
+    let is_ours = PROTOCOLS.iter().any(|ours| protocol.eq_ignore_ascii_case(ours));
     let kind = match name.media.as_str() {
         "audio" if is_ours => MediaKind::Audio,
         "video" if is_ours => MediaKind::Video,

@@ -119,10 +119,13 @@ fn an_offer_is_parsed_completely() {
 }
 
 fn chosen(offer: &str, name: CodecName, profile: Option<[u8; 3]>) -> Option<u8> {
+    chosen_for(offer, CodecCapability { profile_level_id: profile, ..name.into() })
+}
+
+fn chosen_for(offer: &str, want: CodecCapability) -> Option<u8> {
     let offer = Offer::parse(offer).unwrap();
     let flow = if offer.media[0].direction.sends() { Flow::Receive } else { Flow::Send };
-    let kind = if name == CodecName::Opus { MediaKind::Audio } else { MediaKind::Video };
-    let want = CodecCapability { name, profile_level_id: profile };
+    let kind = if want.name == CodecName::Opus { MediaKind::Audio } else { MediaKind::Video };
     offer.choose(kind, flow, &[want]).map(|chosen| chosen.codec.payload_type)
 }
 
@@ -153,6 +156,41 @@ fn other_codecs_are_found_in_their_common_profile_only() {
     assert_eq!(chosen(GSTREAMER_WHIP, CodecName::Opus, None), Some(100));
     let only_ten_bit = CHROMIUM_WHEP.replace("fmtp:98 profile-id=0", "fmtp:98 profile-id=2");
     assert_eq!(chosen(&only_ten_bit, CodecName::Vp9, None), None);
+}
+
+#[test]
+fn a_stream_goes_out_under_a_payload_type_of_its_profile() {
+    let of = |offer: &str, name: CodecName, profile| {
+        chosen_for(offer, CodecCapability { profile: Some(profile), ..name.into() })
+    };
+    assert_eq!((of(CHROMIUM_WHEP, CodecName::Vp9, 0), of(CHROMIUM_WHEP, CodecName::Vp9, 2)), (Some(98), Some(100)));
+    let eight_bits = CHROMIUM_WHEP.replace("fmtp:100 profile-id=2", "fmtp:100 profile-id=0");
+    assert!(eight_bits != CHROMIUM_WHEP);
+    assert_eq!(of(&eight_bits, CodecName::Vp9, 2), None);
+    assert_eq!((of(GSTREAMER_WHIP, CodecName::H265, 1), of(GSTREAMER_WHIP, CodecName::H265, 2)), (Some(99), None));
+    let ten_bits = CHROMIUM_WHEP.replace("VP9/90000", "H265/90000");
+    assert_eq!((of(&ten_bits, CodecName::H265, 2), of(&ten_bits, CodecName::H265, 1)), (Some(100), Some(35)));
+    assert_eq!((of(CHROMIUM_WHEP, CodecName::Av1, 0), of(CHROMIUM_WHEP, CodecName::Av1, 1)), (Some(45), Some(47)));
+}
+
+#[test]
+fn a_section_may_name_any_profile_of_rtp_that_runs_over_dtls_and_is_answered_with_it() {
+    // RFC 8829 5.1.2.
+    for name in
+        ["RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "TCP/DTLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"]
+    {
+        let offer = CHROMIUM_WHEP.replace("UDP/TLS/RTP/SAVPF", name);
+        let text = answer(&Offer::parse(&offer).unwrap(), Flow::Send, &h264());
+        assert!(text.contains(&format!("m=video 9 {name} 108 ")), "{text}");
+        let plain: String =
+            offer.lines().filter(|line| !line.starts_with("a=fingerprint")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(Offer::parse(&plain), Err(OfferError::NoFingerprint), "{name}");
+    }
+    let unknown = Offer::parse(&CHROMIUM_WHEP.replace("UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF")).unwrap();
+    assert!(unknown.media.iter().all(|section| section.unspoken() == Some("TCP/TLS/RTP/SAVPF")));
+    let data =
+        Offer::parse(&CHROMIUM_WHEP.replace("m=video 9 UDP/TLS/RTP/SAVPF", "m=application 9 UDP/DTLS/SCTP")).unwrap();
+    assert!(data.media.iter().all(|section| section.unspoken().is_none()));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Command;
+use crate::capability::further_profile;
 
 /// The name under which the death of a task is counted.
 const TASK: &str = "rtc-wait";
@@ -106,6 +107,10 @@ async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSen
             }
         };
         known = Some(Known::given(original, &demand));
+        if further_profile(&demand.track().parameters()).is_some() {
+            tracing::debug!(%codec, "an awaited track came in a profile that its viewers were not promised");
+            continue;
+        }
         let Some(commands) = commands.upgrade() else { return };
         if commands.send(Command::Attach { feed: feed.clone(), demand }).await.is_err() {
             return; // The shard has ended.
@@ -118,7 +123,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use onmic_media::codec::vp8;
+    use onmic_media::codec::{vp8, vp9};
     use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
     use onmic_media::{Parameters, Spent, Track, Work};
 
@@ -147,5 +152,21 @@ mod tests {
             assert!(demand.is_derived());
             assert_eq!(awaited.take(&feed, (TrackKey::VIDEO, Codec::H264)), [1]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_track_of_a_further_profile_does_not_go_out_under_the_payload_type_that_waits() {
+        let feed = Feed::new(None);
+        let (commands, mut received) = mpsc::channel(1);
+        let mut awaited = Awaited::new(commands.downgrade());
+        awaited.join(&feed, (TrackKey::VIDEO, Codec::Vp9), 1);
+        for (profile, depth) in [(2, 0xa2), (0, 0x82)] {
+            let vpcc = [1, 0, 0, 0, profile, 10, depth, 2, 2, 2, 0, 0];
+            let parameters = Parameters::Vp9(vp9::Parameters::from_vpcc(&vpcc).unwrap());
+            feed.set_original(Arc::new(Track::new(Arc::new(parameters))));
+            tokio::time::sleep(Duration::from_secs(1)).await; // The wait sees each of them.
+        }
+        let Some(Command::Attach { demand, .. }) = received.recv().await else { panic!("no track came") };
+        assert_eq!(further_profile(&demand.track().parameters()), None);
     }
 }

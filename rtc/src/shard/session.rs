@@ -13,7 +13,7 @@ use super::viewer::Viewer;
 use super::{Command, Permit};
 use crate::places::Place;
 use crate::session::SessionId;
-use crate::transport::{Credentials, Peer};
+use crate::transport::{Credentials, HEARD, Peer};
 
 /// The most addresses that a session is known under. A peer's network changes now and then, and a hostile peer may
 /// change its address at will.
@@ -23,9 +23,6 @@ const ADDRESSES: usize = 8;
 /// goodbye alone may be a pause, such as a muted track or late packets around `replaceTrack`. Checks come every 5 s
 /// (RFC 7675 5.1), at most 6 s with their jitter.
 const GOODBYE: Duration = Duration::from_secs(10);
-
-/// A peer that has checked within this time is there. Checks come at least every 6 s (RFC 7675 5.1).
-const HEARD: Duration = Duration::from_secs(7);
 
 /// A session: its peer, its role, and the keys that the shard finds it by.
 pub(super) struct Session {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use onmic_media::{Codec, DateOffset, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
+use onmic_media::{Codec, DateOffset, DropReason, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
 
 use super::metric::Metrics;
 use super::outbox::Outbox;
@@ -223,8 +223,15 @@ fn send(
     batch: &mut Batch,
     out: &mut impl Outbox,
 ) -> Result<(), SealError> {
-    let Some(to) = peer.remote_addr() else { return Ok(()) };
     let mut buffer = [0; HEADER_MAX];
+    let Some(to) = peer.remote_addr() else {
+        // The numbers are used up, so that the peer sees a loss when media goes on.
+        for packet in packets.iter() {
+            sender.header(&packet, transport_sequence, &mut buffer);
+            DropReason::NoConsent.count(1);
+        }
+        return Ok(());
+    };
     for packet in packets.iter() {
         let header = sender.header(&packet, transport_sequence, &mut buffer);
         let length = peer.sealed_rtp_len(header.len() + packet.payload.len());

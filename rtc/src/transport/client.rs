@@ -52,6 +52,8 @@ pub struct Client {
     keys: Option<(Profile, Sealer, Opener)>,
     closed: Option<CloseReason>,
     transaction: Option<TransactionId>,
+    /// Whether its checks nominate its address.
+    pub(super) nominates: bool,
     check_at: Instant,
     last_answer: Instant,
     transmits: VecDeque<Transmit>,
@@ -69,6 +71,7 @@ impl Client {
             keys: None,
             closed: None,
             transaction: None,
+            nominates: true,
             check_at: now,
             last_answer: now,
             transmits: VecDeque::new(),
@@ -183,16 +186,18 @@ impl Client {
         let ClientConfig { local, remote, .. } = &self.config;
         let username = format!("{}:{}", remote.ufrag, local.ufrag);
         let pwd = remote.pwd.clone();
-        let setters: [Box<dyn Setter>; 8] = [
+        let mut setters: Vec<Box<dyn Setter>> = vec![
             Box::new(BINDING_REQUEST),
             Box::new(transaction),
             Box::new(TextAttribute::new(ATTR_USERNAME, username)),
             Box::new(attribute(ATTR_PRIORITY, &0x6e00_01ff_u32.to_be_bytes())),
             Box::new(attribute(ATTR_ICE_CONTROLLING, &[7; 8])),
-            Box::new(attribute(ATTR_USE_CANDIDATE, &[])),
-            Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd, CRYPTO.crypto())),
-            Box::new(FINGERPRINT),
         ];
+        if self.nominates {
+            setters.push(Box::new(attribute(ATTR_USE_CANDIDATE, &[])));
+        }
+        setters.push(Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd, CRYPTO.crypto())));
+        setters.push(Box::new(FINGERPRINT));
         let mut message = Message::new();
         if message.build(&setters).is_ok() {
             self.transmits.push_back(Transmit { to: self.config.server, bytes: message.raw });

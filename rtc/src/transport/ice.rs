@@ -2,8 +2,9 @@
 //! the peer is where media is to go.
 //!
 //! A check is valid only with our user fragment, a right MESSAGE-INTEGRITY and a FINGERPRINT. The
-//! last check with USE-CANDIDATE selects the pair. Until one comes, the last valid address is the
-//! way back. A valid check renews consent (RFC 7675), and silence ends the session.
+//! last check with USE-CANDIDATE nominates the address. Until one comes, the last valid address is the
+//! way back. Where the nominated one is silent, another takes its place (see [`super::checks`]). A valid check renews the
+//! consent to what goes to its address (RFC 7675), and silence ends the session.
 //!
 //! Once the session is connected, media goes there only if the address has proved itself (see [`super::path`]).
 
@@ -28,13 +29,12 @@ use rtc_stun::uattrs::UnknownAttributes;
 use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
+use super::checks::Checks;
 use super::path::Path;
 
 /// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
 /// this.
 const MESSAGE_BYTES: usize = 1280;
-/// The most addresses that count as checked: a host has a few interfaces, times two IP families.
-const ADDRESSES: usize = 8;
 /// The priority of a peer-reflexive candidate (RFC 8445 5.1.2), which our questions state.
 const PRIORITY: u32 = 0x6e00_01ff;
 const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits. These 72 bits are also a unique map key in a shard.
@@ -153,8 +153,7 @@ impl Generation {
 pub struct IceLite {
     current: Generation,
     restarting: Option<Generation>,
-    selected: Option<SocketAddr>,
-    valid: Vec<SocketAddr>, // The most recent is the last.
+    checks: Checks,
     path: Path,
     /// Breaks a tie of roles. A lite agent never gives in, so it says nothing here.
     tie_breaker: [u8; 8],
@@ -168,8 +167,7 @@ impl IceLite {
         Self {
             current: Generation { local, remote },
             restarting: None,
-            selected: None,
-            valid: Vec::new(),
+            checks: Checks::default(),
             path: Path::default(),
             tie_breaker: rand::random(),
             last_valid: now,
@@ -190,13 +188,12 @@ impl IceLite {
 
     /// Returns the address to send to. Before the session is connected, that is the one that the peer wants it at: the
     /// nominated one, or before a nomination the last valid one. From then on it is the last of these that has proved
-    /// itself.
+    /// itself, or none once the consent of that one has ended.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.path.media().or_else(|| self.wanted())
-    }
-
-    fn wanted(&self) -> Option<SocketAddr> {
-        self.selected.or_else(|| self.valid.last().copied())
+        match self.path.media() {
+            None => self.checks.wanted(),
+            Some(media) => Some(media).filter(|_| !self.path.has_lapsed()),
+        }
     }
 
     /// Notes that the handshake has finished with this address. Afterwards drain [`IceLite::poll_question`].
@@ -234,9 +231,33 @@ impl IceLite {
         Some((to, sealed(transaction, &remote.pwd, body).ok()?))
     }
 
-    /// Returns the time at which to call [`IceLite::poll_question`].
-    pub fn question_at(&self) -> Option<Instant> {
-        self.path.poll_timeout()
+    /// Returns the time at which to call [`IceLite::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.path.poll_timeout(), self.succeeds_at(), self.lapses_at()].into_iter().flatten().min()
+    }
+
+    /// Moves media away from an address that has fallen silent, or ends it, if that is due. Afterwards drain
+    /// [`IceLite::poll_question`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.succeeds_at().is_some_and(|at| at <= now) {
+            self.follow(now);
+        }
+        if self.lapses_at().is_some_and(|at| at <= now) {
+            self.path.lapse();
+        }
+    }
+
+    /// Returns the time at which another address takes the place of the nominated one.
+    fn succeeds_at(&self) -> Option<Instant> {
+        self.path.media()?;
+        self.checks.successor().filter(|next| self.path.is_proven(*next))?;
+        self.checks.silent_from()
+    }
+
+    /// Returns the time at which consent to media ends.
+    fn lapses_at(&self) -> Option<Instant> {
+        let media = self.path.media().filter(|_| !self.path.has_lapsed())?;
+        Some(self.checks.last(media)? + self.consent)
     }
 
     /// Takes the answer to a question. Afterwards drain [`IceLite::poll_question`].
@@ -252,15 +273,28 @@ impl IceLite {
         Ok(())
     }
 
+    /// Moves media to where it is wanted, or asks that address to prove itself. An address that may take its place is asked
+    /// before, so that media moves there as soon as the nominated one is silent.
     fn follow(&mut self, now: Instant) {
-        if let Some(wanted) = self.wanted() {
+        if let Some(next) = self.checks.successor() {
+            let is_silent = self.checks.silent_from().is_none_or(|from| from <= now);
+            if self.path.media().is_some() && !self.path.is_proven(next) {
+                self.path.ask_aside(next, now);
+                if is_silent {
+                    return; // The question to the silent one would take the place of this one.
+                }
+            } else if self.path.media().is_some() && is_silent {
+                self.checks.nominate(next);
+            }
+        }
+        if let Some(wanted) = self.checks.wanted() {
             self.path.follow(wanted, now);
         }
     }
 
     /// Returns whether an address has passed a check.
     pub fn is_valid(&self, address: SocketAddr) -> bool {
-        self.valid.contains(&address)
+        self.checks.contains(address)
     }
 
     /// Returns the time of the last valid check, or of the beginning before the first.
@@ -300,30 +334,17 @@ impl IceLite {
             self.current = generation;
         }
         self.last_valid = now;
-        self.remember(from);
+        self.checks.note(from, self.path.media(), now);
         if request.contains(ATTR_USE_CANDIDATE) {
-            self.selected = Some(from);
+            self.checks.nominate(from);
         }
+        self.path.renew(from);
         self.follow(now);
         // A dual-stack socket shows IPv4 peers as mapped IPv6. The answer must state their own
         // address.
         let mapped = XorMappedAddress { ip: from.ip().to_canonical(), port: from.port() };
         let setters: Vec<Box<dyn Setter>> = vec![Box::new(BINDING_SUCCESS), Box::new(mapped)];
         Ok(Answered { answer: respond(&request, &pwd, setters)?, valid: true })
-    }
-
-    fn remember(&mut self, address: SocketAddr) {
-        if self.valid.last() == Some(&address) {
-            return;
-        }
-        self.valid.retain(|&known| known != address);
-        if self.valid.len() == ADDRESSES {
-            // The address of media stays, and the one that media moves to.
-            let in_use = [self.selected, self.path.media()];
-            let oldest = self.valid.iter().position(|known| !in_use.contains(&Some(*known))).unwrap_or(0);
-            self.valid.remove(oldest);
-        }
-        self.valid.push(address);
     }
 }
 
@@ -470,17 +491,85 @@ mod tests {
         assert_eq!(ice.remote_addr(), Some(address(3)));
     }
 
-    #[test]
-    fn the_selected_address_is_never_forgotten() {
-        let now = Instant::now();
+    /// A server that sends media to port 1, which is nominated.
+    fn connected(now: Instant) -> IceLite {
         let mut ice = server(now);
         ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
-        for port in 2..50 {
-            ice.handle(now, address(port), &valid_check(&[])).unwrap();
+        ice.connected(now, address(1));
+        ice
+    }
+
+    /// Answers the question that is due now, if it is to this port.
+    fn answer(ice: &mut IceLite, now: Instant, port: u16) -> bool {
+        let Some((to, question)) = ice.poll_question(now).filter(|(to, _)| *to == address(port)) else { return false };
+        let transaction = parse(&question).unwrap().transaction_id;
+        let answer = sealed(transaction, &credentials("theirs").pwd, vec![Box::new(BINDING_SUCCESS)]).unwrap();
+        ice.handle_answer(now, to, &answer).is_ok()
+    }
+
+    #[test]
+    fn media_follows_a_peer_whose_address_changes_without_its_knowledge() {
+        let now = Instant::now();
+        let at = |secs| now + Duration::from_secs(secs);
+        let mut ice = connected(now);
+        ice.handle(at(5), address(2), &valid_check(&[])).unwrap();
+        assert!(answer(&mut ice, at(5), 2));
+        assert_eq!(ice.remote_addr(), Some(address(1)), "the nominated one may still be there");
+        assert_eq!(ice.poll_timeout(), Some(at(7)));
+        ice.handle_timeout(at(7));
+        assert_eq!(ice.remote_addr(), Some(address(2)));
+        assert_eq!(ice.poll_timeout(), Some(at(35)), "its consent");
+        ice.handle(at(10), address(3), &valid_check(&[])).unwrap();
+        ice.handle(at(16), address(3), &valid_check(&[])).unwrap();
+        assert_eq!(ice.remote_addr(), Some(address(2)), "no answer has come");
+        assert!(answer(&mut ice, at(16), 3));
+        assert_eq!(ice.remote_addr(), Some(address(3)), "the one before is silent");
+    }
+
+    #[test]
+    fn a_peer_that_is_heard_at_the_nominated_address_gets_media_there() {
+        let now = Instant::now();
+        let mut ice = connected(now);
+        for round in 1..20 {
+            let at = now + Duration::from_secs(3 * round);
+            for port in [1, 2] {
+                ice.handle(at, address(port), &valid_check(&[])).unwrap();
+            }
+            answer(&mut ice, at, 2);
+            ice.handle_timeout(at);
+            assert_eq!(ice.remote_addr(), Some(address(1)));
         }
-        assert!(ice.is_valid(address(1)) && ice.is_valid(address(49)));
-        assert!(!ice.is_valid(address(2)));
-        assert_eq!(ice.valid.len(), ADDRESSES);
+    }
+
+    #[test]
+    fn media_to_an_address_ends_with_its_consent_and_goes_on_with_its_next_check() {
+        let now = Instant::now();
+        let at = |secs| now + Duration::from_secs(secs);
+        let mut ice = connected(now);
+        for secs in (5..30).step_by(5) {
+            ice.handle(at(secs), address(2), &valid_check(&[])).unwrap();
+            while ice.poll_question(at(secs)).is_some() {} // Nothing answers.
+            ice.handle_timeout(at(secs));
+            assert_eq!(ice.remote_addr(), Some(address(1)), "{secs}");
+        }
+        ice.handle_timeout(at(30));
+        assert_eq!((ice.remote_addr(), ice.deadline()), (None, at(55)));
+        ice.handle(at(31), address(1), &valid_check(&[])).unwrap();
+        assert_eq!(ice.remote_addr(), Some(address(1)));
+    }
+
+    #[test]
+    fn checks_from_many_addresses_are_asked_about_one_at_a_time() {
+        let now = Instant::now();
+        let mut ice = connected(now);
+        let mut asked = Vec::new();
+        for tick in 0..140_u16 {
+            let at = now + Duration::from_secs(20) + Duration::from_millis(u64::from(tick) * 10);
+            ice.handle(at, address(100 + tick), &valid_check(&[])).unwrap();
+            ice.handle_timeout(at);
+            asked.extend(std::iter::from_fn(|| ice.poll_question(at)).map(|(to, _)| to));
+        }
+        assert_eq!(asked, [address(100); 3]);
     }
 
     #[test]

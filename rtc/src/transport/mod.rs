@@ -5,6 +5,7 @@
 //! [`Peer::poll_timeout`]. The driver finds the session of a datagram by its source address. For a
 //! new address, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
 
+mod checks;
 pub mod dtls;
 pub mod ice;
 pub mod open;
@@ -23,6 +24,7 @@ mod record;
 
 use onmic_media::DropReason;
 
+pub use checks::HEARD;
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
 pub use dtls::{Fingerprint, Identity, Role};

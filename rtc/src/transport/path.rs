@@ -5,7 +5,7 @@
 //! has answered a question of ours, a binding request (RFC 8445 7.3) with a random transaction. The address that
 //! finished the handshake has proved itself with that.
 //!
-//! A peer that answers no question keeps the address of its handshake.
+//! A peer that answers no question keeps the address of its handshake, for as long as checks come from there.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ pub(super) struct Path {
     /// The most recent is the last.
     proven: Vec<SocketAddr>,
     media: Option<SocketAddr>,
+    /// Whether the consent to media there has ended.
+    lapsed: bool,
     question: Option<Question>,
 }
 
@@ -48,6 +50,21 @@ impl Path {
         self.proven.contains(&address)
     }
 
+    /// Returns whether the peer's consent to media at its address has ended.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.lapsed
+    }
+
+    /// Ends media to its address.
+    pub(super) fn lapse(&mut self) {
+        self.lapsed = true;
+    }
+
+    /// Notes that an address consents. If it is that of media, media goes on.
+    pub(super) fn renew(&mut self, from: SocketAddr) {
+        self.lapsed &= self.media != Some(from);
+    }
+
     /// Sends media to the address that has finished the handshake.
     pub(super) fn begin(&mut self, at: SocketAddr) {
         self.prove(at);
@@ -61,7 +78,7 @@ impl Path {
             return;
         }
         if self.is_proven(wanted) {
-            self.media = Some(wanted);
+            (self.media, self.lapsed) = (Some(wanted), false);
         } else {
             self.ask(wanted, now);
         }
@@ -72,6 +89,13 @@ impl Path {
         let is_asked = self.question.as_ref().is_some_and(|question| question.to == to && !question.is_over(now));
         if !is_asked && !self.is_proven(to) {
             self.question = Some(Question { to, transaction: TransactionId::new(), asked: 0, next: now });
+        }
+    }
+
+    /// Asks an address to prove itself, unless another one is being asked. So many addresses are asked no more than one.
+    pub(super) fn ask_aside(&mut self, to: SocketAddr, now: Instant) {
+        if self.question.as_ref().is_none_or(|question| question.is_over(now)) {
+            self.ask(to, now);
         }
     }
 

@@ -196,7 +196,7 @@ impl Peer {
             return None;
         }
         let times =
-            [Some(self.ice.deadline()), self.ice.question_at(), self.dtls.poll_timeout(), self.handshake_deadline];
+            [Some(self.ice.deadline()), self.ice.poll_timeout(), self.dtls.poll_timeout(), self.handshake_deadline];
         times.into_iter().flatten().min()
     }
 
@@ -211,6 +211,7 @@ impl Peer {
         } else if self.handshake_deadline.is_some_and(|deadline| now >= deadline) {
             self.end(now, CloseReason::DtlsTimeout);
         } else {
+            self.ice.handle_timeout(now);
             self.dtls.handle_timeout(now);
             self.send_dtls(None);
             self.send_questions(now);

@@ -182,7 +182,7 @@ impl World {
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
         let (streams, mut sending) = (Streams::named("cname", self.sync), Vec::new());
         for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
-            let codecs = negotiate::receivable(&parsed, section);
+            let codecs = negotiate::receivable(&parsed, section, None);
             let Ok(demand) =
                 feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false, entry: Entry::Now })
             else {
@@ -192,7 +192,7 @@ impl World {
             sending.push((negotiate::send(&parsed, section, (key, codec), None, &streams).unwrap(), demand));
         }
         let later = |kind: &MediaKind| {
-            let section = negotiate::sections(&parsed, *kind, negotiate::sendable(*kind))[0];
+            let section = negotiate::sections(&parsed, *kind, negotiate::sendable(*kind), None)[0];
             negotiate::send_later(&parsed, section, TrackKey::main(*kind), &streams).unwrap()
         };
         let awaited: Vec<_> = kinds.iter().map(later).collect();

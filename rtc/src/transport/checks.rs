@@ -1,0 +1,108 @@
+//! The addresses that a peer's checks come from, and the one of them that media is wanted at.
+//!
+//! That is the nominated one. Behind a NAT that gives the peer another port, the peer does not know that it has moved, so it
+//! nominates nothing: the checks that keep its consent alive come from another address, and the nominated one is silent.
+//! Then the other one is nominated in its place, once it has proved itself (see [`super::path`]).
+//!
+//! Consent is counted for each address (RFC 7675 5.1).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The most addresses that count as checked: a host has a few interfaces, times two IP families.
+const ADDRESSES: usize = 8;
+/// A peer that has checked within this time is there. Checks come at least every 6 s (RFC 7675 5.1).
+pub const HEARD: Duration = Duration::from_secs(7);
+
+/// The addresses that have passed a check.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    /// Each with the time of its last check. The most recent is the last.
+    valid: Vec<(SocketAddr, Instant)>,
+    nominated: Option<SocketAddr>,
+}
+
+impl Checks {
+    /// Notes a valid check. If there are too many addresses, the oldest is forgotten, but neither the nominated one nor
+    /// that of `media`.
+    pub(super) fn note(&mut self, from: SocketAddr, media: Option<SocketAddr>, now: Instant) {
+        self.valid.retain(|(known, _)| *known != from);
+        if self.valid.len() == ADDRESSES {
+            let in_use = [self.nominated, media];
+            let oldest = self.valid.iter().position(|(known, _)| !in_use.contains(&Some(*known))).unwrap_or(0);
+            self.valid.remove(oldest);
+        }
+        self.valid.push((from, now));
+    }
+
+    /// Nominates an address.
+    pub(super) fn nominate(&mut self, address: SocketAddr) {
+        self.nominated = Some(address);
+    }
+
+    /// Returns whether an address has passed a check.
+    pub(super) fn contains(&self, address: SocketAddr) -> bool {
+        self.last(address).is_some()
+    }
+
+    /// Returns the time of the last check from an address.
+    pub(super) fn last(&self, address: SocketAddr) -> Option<Instant> {
+        self.valid.iter().find(|(known, _)| *known == address).map(|(_, at)| *at)
+    }
+
+    /// Returns the address that the peer wants media at: the nominated one, or before a nomination the last valid one.
+    pub(super) fn wanted(&self) -> Option<SocketAddr> {
+        self.nominated.or_else(|| self.newest())
+    }
+
+    /// Returns the address that checks have come from since the last check from the nominated one.
+    pub(super) fn successor(&self) -> Option<SocketAddr> {
+        self.newest().filter(|newest| self.nominated.is_some_and(|nominated| nominated != *newest))
+    }
+
+    /// Returns the time from which the nominated address counts as silent. `None` without one, or without a check from it.
+    pub(super) fn silent_from(&self) -> Option<Instant> {
+        Some(self.last(self.nominated?)? + HEARD)
+    }
+
+    fn newest(&self) -> Option<SocketAddr> {
+        self.valid.last().map(|(address, _)| *address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([203, 0, 113, 7], port))
+    }
+
+    #[test]
+    fn the_nominated_address_is_never_forgotten() {
+        let now = Instant::now();
+        let mut checks = Checks::default();
+        checks.note(address(1), None, now);
+        checks.nominate(address(1));
+        for port in 2..50 {
+            checks.note(address(port), Some(address(2)), now);
+        }
+        assert!([1, 2, 49].iter().all(|port| checks.contains(address(*port))) && !checks.contains(address(3)));
+        assert_eq!(checks.valid.len(), ADDRESSES);
+    }
+
+    #[test]
+    fn the_last_address_follows_a_nominated_one_that_is_silent() {
+        let now = Instant::now();
+        let at = |secs| now + Duration::from_secs(secs);
+        let mut checks = Checks::default();
+        checks.note(address(1), None, now);
+        assert_eq!((checks.wanted(), checks.successor(), checks.silent_from()), (Some(address(1)), None, None));
+        checks.nominate(address(1));
+        checks.note(address(2), None, at(5));
+        assert_eq!((checks.wanted(), checks.successor()), (Some(address(1)), Some(address(2))));
+        assert_eq!((checks.silent_from(), checks.last(address(2))), (Some(now + HEARD), Some(at(5))));
+        checks.note(address(1), None, at(6));
+        assert_eq!((checks.successor(), checks.silent_from()), (None, Some(at(6) + HEARD)));
+    }
+}
