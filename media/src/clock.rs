@@ -16,7 +16,7 @@
 //!
 //! It then takes over the line of another track that fits, and gets one of its own only when no other fits. What is too
 //! little to be seen in a single frame shows after some seconds, because tracks do not stay together
-//! ([`together`]), unless the protocol aligns them by sender reports. Frames whose times are equal, or go back a little, are placed at the pace of their track
+//! ([`together`]), unless the session aligns them by sender reports ([`Alignment`]). Frames whose times are equal, or go back a little, are placed at the pace of their track
 //! ([`Order`]). The pace of a clock that is faster or slower than that of the other tracks is corrected ([`drift`]). So no more
 //! than two frames have one time, and audio and video stay within 150 ms of each other.
 //!
@@ -79,6 +79,20 @@ const PROVEN_MICROS: i64 = 500_000;
 
 /// Timestamps beyond 35 years are held there, so that sums of them cannot overflow.
 const SOURCE_MICROS_MAX: i64 = 1 << 50;
+
+/// States what tells how the tracks of a publisher lie beside each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alignment {
+    /// Only arrivals tell it, so tracks are compared by them.
+    #[default]
+    Unreported,
+    /// Reports may still come. Tracks are watched, and left where they are.
+    Awaited,
+    /// The session follows a report that has not shown yet that it is true.
+    Supposed,
+    /// The session places tracks beside each other by reports.
+    Reported,
+}
 
 /// States the place of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,11 +196,19 @@ impl SourceClock {
         }
     }
 
-    /// Leaves the tracks where they are beside each other, because the protocol aligns them by what the publisher reports.
-    #[must_use]
-    pub fn with_aligned_tracks(mut self) -> Self {
-        self.together.turn_off();
-        self
+    /// Notes what tells how the tracks lie beside each other.
+    pub fn align(&mut self, alignment: Alignment) {
+        if !self.together.align(alignment) {
+            return;
+        }
+        // What was corrected here is in the shifts, and the session moves tracks by as much with the next frames. Tracks that
+        // are further apart are moved at once, and take over a line that fits.
+        let media = self.tracks.iter().filter(|(key, _)| key.kind != MediaKind::Data);
+        let shifts: Vec<_> = media.filter_map(|(key, track)| Some((key, track.line?.shift))).collect();
+        let most = shifts.iter().map(|(_, shift)| *shift).max().unwrap_or(0);
+        for (key, shift) in shifts.into_iter().filter(|(_, shift)| (1..=APART_MICROS).contains(&(most - shift))) {
+            self.together.move_ahead(key, most - shift);
+        }
     }
 
     /// Places the next frame of a track, which arrived at `arrival`.

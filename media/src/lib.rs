@@ -57,6 +57,7 @@ pub use budget::{Budget, Held, Spent, Work};
 pub use calendar::{Calendar, Date, DateOffset};
 pub use causes::with_causes;
 pub use changes::ChangedRooms;
+pub use clock::Alignment;
 pub use closed::Closed;
 pub use codec::{Codec, Parameters};
 pub use denial::{Asked, Denial};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::advice::{Advisor, LeftOut};
-use crate::clock::{Corrected, SourceClock};
+use crate::clock::{Alignment, Corrected, SourceClock};
 use crate::codec::Parameters;
 use crate::codec::metadata::MESSAGE_BYTES_MAX;
 use crate::drops::DropReason;
@@ -84,6 +84,11 @@ impl Publication {
     /// Notes that the publisher itself is connected, which its offer alone did not show.
     pub fn arrived(&mut self, now: Instant) {
         self.source.hear(self.publisher, now);
+    }
+
+    /// Notes what tells how its tracks lie beside each other. By WHIP reports are awaited until this is called.
+    pub fn align(&mut self, alignment: Alignment) {
+        self.clock.align(alignment);
     }
 
     /// States the tracks that the publisher has announced, so that no viewer waits for one that never comes.

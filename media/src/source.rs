@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::advice::Advice;
 use crate::changes::Changes;
-use crate::clock::SourceClock;
+use crate::clock::{Alignment, SourceClock};
 use crate::feed::{Feed, FeedStage};
 use crate::frame::Frame;
 use crate::intake::Intake;
@@ -41,8 +41,8 @@ impl Protocol {
         }
     }
 
-    /// Whether the publisher reports how its tracks lie beside each other (RTCP sender reports), and the session follows.
-    const fn aligns_tracks(self) -> bool {
+    /// Whether the publisher may report how its tracks lie beside each other (RTCP sender reports), so that the session follows.
+    const fn may_report(self) -> bool {
         matches!(self, Self::Whip)
     }
 
@@ -182,11 +182,14 @@ impl Source {
     pub(crate) fn resume_clock(&self) -> SourceClock {
         /// The least distance to the next frame: the resolution of RTMP, so that it is not at the same time.
         const APART_MICROS: i64 = 1_000;
-        let clock = match self.feed.end_micros() {
+        let mut clock = match self.feed.end_micros() {
             Some(end) => SourceClock::after(self.program_clock, end + APART_MICROS),
             None => SourceClock::new(self.program_clock),
         };
-        if self.protocol().aligns_tracks() { clock.with_aligned_tracks() } else { clock }
+        if self.protocol().may_report() {
+            clock.align(Alignment::Awaited);
+        }
+        clock
     }
 
     /// Returns the timeline of its frames.

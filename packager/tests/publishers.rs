@@ -67,6 +67,7 @@ fn run(publisher: &Publisher) -> BTreeMap<&'static str, String> {
     let mut broken = BTreeMap::new();
     for sent in publisher.frames() {
         let now = sent.arrives;
+        publication.align(publisher.alignment(now));
         publication.push(sent.arrival, start + Duration::from_micros(now.unsigned_abs())).unwrap();
         let reader = &mut readers[sent.kind as usize];
         if reader.is_none() {

@@ -5,14 +5,19 @@
 //! one of them has stepped or stood still, by too little to be seen in a single frame. Nothing tells which of the two
 //! it was. The later one is moved ahead, because a track cannot go back.
 //!
-//! If it changes by the same from window to window, then the clock of one is fast or slow ([`Trend`]). Moves would follow it
+//! If it changes by the same in each half second, then the clock of one is fast or slow ([`Trend`]). Moves would follow it
 //! too late, and would drag the other track after a fast one, ahead of the node's clock for good. So the pace of that track is
-//! corrected. Of the two it is the one whose lateness changes more, because lateness is against the node's clock.
+//! corrected, and one move makes up for what is left between the two. Of the two it is the one whose lateness changes more, because lateness is
+//! against the node's clock.
+//!
+//! Where sender reports tell how tracks lie beside each other, the session follows those, and nothing is done here. Until it
+//! is clear whether they do, tracks are watched ([`Alignment`]).
 //!
 //! Invariant: no track is moved or slowed for what all tracks do.
 
-use super::drift::Trend;
-use crate::key::{Keyed, TrackKey};
+use super::Alignment;
+use super::drift::{KEPT, RATE_MAX, SLOT_MICROS, Trend};
+use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::time::WallTime;
 
 /// The least lateness of each track is taken over windows of this length. A move is confirmed by a second window.
@@ -27,22 +32,24 @@ const FRAMES_MIN: u32 = 4;
 /// The windows in which it is learnt how late a track usually is.
 const LEARNING_WINDOWS: u32 = 3;
 
-/// A drift that is found within this number of windows was there while it was learnt how late the track is.
-const LEARNT_IN_VAIN: u32 = 8;
-
 /// A track that is behind another by more than usual is moved from here on. It is less than what viewers notice
 /// (ITU-R BT.1359: 125 ms), and more than what jitter leaves of the least lateness.
 const APART_MICROS: i64 = 100_000;
 
-/// The pace of a track is corrected by no more than this in all. Audio of 44.1 kHz that is stamped as 48 kHz is 8.8 % off.
-const PACE_PPM_MAX: i64 = 150_000;
+/// What a drift has moved tracks apart is made up for from here on. A line tells it better than two windows do.
+const DRIFTED_MICROS: i64 = 50_000;
+
+/// The pace of a track is corrected by no more than this in all.
+const PACE_PPM_MAX: i64 = (RATE_MAX * 1e6) as i64;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Together {
-    /// Whether differences between tracks tell nothing. Where the publisher states by sender reports how its tracks lie
-    /// beside each other, the session follows that, and the differences change for a reason.
-    is_off: bool,
+    alignment: Alignment,
+    /// The beginning of the present window.
     since: Option<WallTime>,
+    /// The beginning of the first slot, and the present one, by the places of frames.
+    began: Option<WallTime>,
+    slot: i64,
     tracks: Keyed<Watched>,
 }
 
@@ -58,8 +65,10 @@ struct Watched {
     /// The number of windows that have told it.
     learnt: u32,
     is_alone: bool,
-    /// The number of windows since the track began or was placed anew, up to [`LEARNT_IN_VAIN`].
-    windows: u32,
+    /// The last frame: how late it was, and when it came.
+    last: Option<(i64, WallTime)>,
+    /// The slot in which the track began. `None` once it was placed anew, or its drift was found: what was learnt of it holds.
+    first_slot: Option<i64>,
     trend: Trend,
     /// The part of the slowness of its clock that is corrected.
     slow_ppm: i64,
@@ -80,7 +89,8 @@ impl Default for Watched {
             usual: None,
             learnt: 0,
             is_alone: false,
-            windows: 0,
+            last: None,
+            first_slot: None,
             trend: Trend::default(),
             slow_ppm: 0,
             behind: 0,
@@ -91,19 +101,48 @@ impl Default for Watched {
 }
 
 impl Together {
-    /// Does not compare tracks any more.
-    pub(super) fn turn_off(&mut self) {
-        *self = Self { is_off: true, ..Self::default() };
+    /// Notes what tells how tracks lie beside each other. Returns whether tracks have to be placed on one line, because the session places
+    /// them from now on, and they were moved here before.
+    pub(super) fn align(&mut self, alignment: Alignment) -> bool {
+        let before = std::mem::replace(&mut self.alignment, alignment);
+        if before == alignment {
+            return false;
+        }
+        match alignment {
+            // The session moves tracks, so nothing that is known holds.
+            Alignment::Reported => *self = Self { alignment, ..Self::default() },
+            // What was measured while the session moved them does not count.
+            _ if matches!(before, Alignment::Reported | Alignment::Supposed) => {
+                self.since = None;
+                self.tracks.values_mut().for_each(|track| (track.least, track.frames) = (i64::MAX, 0));
+            }
+            _ => {}
+        }
+        (before, alignment) == (Alignment::Unreported, Alignment::Reported)
     }
 
     /// Takes in the lateness of a frame. `is_alone` states that its track has a clock of its own: what its encoder
     /// delays cannot be told from the difference of the clocks, so the track is expected beside the others.
     pub(super) fn observe(&mut self, key: TrackKey, late: i64, is_alone: bool, arrival: WallTime) {
+        self.close_slot(arrival.offset_micros(-late));
         self.close_window(arrival);
-        let track = self.tracks.get_or_insert_with(key, Watched::default);
+        let ruler = self.ruler();
+        let (slot, is_watched) = (self.slot, self.is_watched());
+        let track = self.tracks.get_or_insert_with(key, || Watched { first_slot: Some(slot), ..Watched::default() });
         track.is_alone = is_alone;
         track.least = track.least.min(late);
         track.frames += 1;
+        track.last = Some((late, arrival));
+        if self.ruler() != ruler {
+            self.tracks.values_mut().for_each(|track| track.trend.forget_apart());
+        }
+        if is_watched {
+            let beside = self.ruler().filter(|ruler| *ruler != key).and_then(|ruler| self.tracks.get(ruler));
+            let beside = beside.and_then(|ruler| ruler.late_at(arrival));
+            if let Some(track) = self.tracks.get_mut(key) {
+                track.trend.take(slot, late, beside.map(|beside| late - beside));
+            }
+        }
     }
 
     /// Returns by how much a track has to be moved ahead to be beside the others again. It is told once.
@@ -112,21 +151,32 @@ impl Together {
         let by = track.to_move.take()?;
         track.trend.shift(-by);
         track.is_moving = true;
+        if self.ruler() == Some(key) {
+            self.tracks.values_mut().for_each(|track| track.trend.shift_apart(by));
+        }
         Some(by)
+    }
+
+    /// Moves a track ahead with its next frame.
+    pub(super) fn move_ahead(&mut self, key: TrackKey, micros: i64) {
+        self.tracks.get_or_insert_with(key, Watched::default).to_move = Some(micros);
     }
 
     /// Notes that a track was placed anew, so that what was measured of it does not count. A move was counted when it was told.
     pub(super) fn restart(&mut self, key: TrackKey) {
-        if let Some(track) = self.tracks.get_mut(key) {
-            *track = Watched {
-                usual: track.usual,
-                learnt: track.learnt,
-                is_alone: track.is_alone,
-                windows: if track.is_moving { track.windows } else { LEARNT_IN_VAIN },
-                slow_ppm: track.slow_ppm,
-                trend: if track.is_moving { track.trend } else { Trend::default() },
-                ..Watched::default()
-            };
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let is_moving = track.is_moving;
+        *track = Watched {
+            usual: track.usual,
+            learnt: track.learnt,
+            is_alone: track.is_alone,
+            first_slot: track.first_slot.filter(|_| is_moving),
+            slow_ppm: track.slow_ppm,
+            trend: if is_moving { track.trend } else { Trend::default() },
+            ..Watched::default()
+        };
+        if !is_moving && self.ruler() == Some(key) {
+            self.tracks.values_mut().for_each(|track| track.trend.forget_apart());
         }
     }
 
@@ -154,6 +204,64 @@ impl Together {
         track.recent.map(|recent| recent.min(track.least))
     }
 
+    /// Returns the track that others are compared with.
+    fn ruler(&self) -> Option<TrackKey> {
+        self.tracks.of_kind(MediaKind::Audio).map(|(key, _)| key).next().or_else(|| self.tracks.keys().next())
+    }
+
+    /// Whether the session leaves tracks where they are beside each other.
+    fn is_watched(&self) -> bool {
+        matches!(self.alignment, Alignment::Awaited | Alignment::Unreported)
+    }
+
+    /// Takes in that a frame has this place. What comes late, and at once after a stall, is measured as if it had come in time.
+    fn close_slot(&mut self, place: WallTime) {
+        let slot = place.micros_since(*self.began.get_or_insert(place)).div_euclid(SLOT_MICROS).max(self.slot);
+        if std::mem::replace(&mut self.slot, slot) < slot && self.alignment == Alignment::Unreported {
+            self.follow_drift();
+        }
+    }
+
+    /// Corrects the pace of a track whose clock drifts from that of another, and makes up for what it has drifted.
+    fn follow_drift(&mut self) {
+        let Some((key, ruler)) = self.ruler().and_then(|key| Some((key, *self.tracks.get(key)?))) else { return };
+        let found = self.tracks.iter().filter(|(other, _)| *other != key).find_map(|(other, track)| {
+            let is_known = track.slow_ppm != 0 || ruler.slow_ppm != 0;
+            Some((other, *track, track.trend.drift(&ruler.trend, self.slot, is_known)?))
+        });
+        let Some((other, track, drift)) = found else { return };
+        let Some(usual) = track.usual.zip(ruler.usual).map(|(own, ruler)| own - ruler) else { return };
+        // A track that was corrected before has still the clock that needs it.
+        let is_rulers = match (track.slow_ppm != 0, ruler.slow_ppm != 0) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => drift.is_rulers,
+        };
+        // How late they usually are was learnt while they drifted, unless it was learnt long ago.
+        let first = track.first_slot.zip(ruler.first_slot).map(|(own, ruler)| own.max(ruler));
+        let is_new = first.is_some_and(|first| self.slot - first <= KEPT) && !track.is_alone && !ruler.is_alone;
+        let usual = if is_new { drift.first } else { usual };
+        let behind = (drift.last - usual).clamp(-super::APART_MICROS, super::APART_MICROS);
+        let (drifting, rate) = if is_rulers { (key, -drift.rate) } else { (other, drift.rate) };
+        for (each, track) in self.tracks.iter_mut() {
+            if each == drifting {
+                // What is left of its pace, which has been corrected by so much already.
+                let slow = (1e6 + track.slow_ppm as f64) / (1.0 - rate) - 1e6;
+                track.slow_ppm = (slow.round() as i64).clamp(-PACE_PPM_MAX, PACE_PPM_MAX);
+            }
+            if each == other {
+                track.usual = ruler.usual.map(|ruler| ruler + usual);
+            }
+            // The tracks that the drifting one fell behind, or got ahead of, are where they belong.
+            let is_late = if is_rulers { (each == key) == (behind < 0) } else { (each == other) == (behind > 0) };
+            if is_late && behind.abs() >= DRIFTED_MICROS {
+                track.to_move = Some(behind.abs());
+            }
+            (track.first_slot, track.trend, track.behind) = (None, Trend::default(), 0);
+            track.learnt = if track.usual.is_some() { LEARNING_WINDOWS } else { 0 };
+        }
+    }
+
     fn close_window(&mut self, now: WallTime) {
         let passed = now.micros_since(*self.since.get_or_insert(now));
         let slow = self.tracks.values().any(|track| (1..FRAMES_MIN).contains(&track.frames));
@@ -162,8 +270,8 @@ impl Together {
         }
         self.since = Some(now);
         let measured = |track: &&Watched| track.frames >= FRAMES_MIN;
+        let is_compared = self.alignment == Alignment::Unreported;
         self.learn();
-        self.follow_drift(passed);
         // The network delays all tracks by this.
         let together = self.tracks.values().filter(measured).filter_map(|track| Some(track.least - track.usual?)).min();
         for track in self.tracks.values_mut() {
@@ -176,7 +284,7 @@ impl Together {
             };
             let behind = least - usual - together;
             let before = std::mem::replace(&mut track.behind, behind);
-            if behind.min(before) > APART_MICROS {
+            if is_compared && behind.min(before) > APART_MICROS {
                 // What is further apart is found in single frames.
                 track.to_move = Some(behind.min(before).min(super::APART_MICROS));
                 track.behind = 0;
@@ -184,42 +292,9 @@ impl Together {
         }
     }
 
-    /// Corrects the pace of a track whose clock drifts from that of the track that is most even.
-    fn follow_drift(&mut self, passed: i64) {
-        for track in self.tracks.values_mut() {
-            track.windows = (track.windows + 1).min(LEARNT_IN_VAIN);
-            // Windows of another length would bend the line.
-            match track.frames >= FRAMES_MIN && passed < WINDOW_MICROS * 3 / 2 {
-                true => track.trend.push(track.least),
-                false => track.trend = Trend::default(),
-            }
-        }
-        if self.is_off {
-            return;
-        }
-        let means = self.tracks.iter().filter_map(|(key, track)| Some((key, track.trend.mean()?.abs(), track.trend)));
-        let Some((most_even, _, trend)) = means.min_by_key(|(_, mean, _)| *mean) else { return };
-        let mut found = false;
-        for (_, track) in self.tracks.iter_mut().filter(|(key, _)| *key != most_even) {
-            let Some(drift) = track.trend.drift(&trend) else { continue };
-            found = true;
-            // The part of its pace that is left, because `slow_ppm` of it has been corrected already.
-            let left = WINDOW_MICROS - drift.min(WINDOW_MICROS / 2);
-            let slow = (1_000_000 + track.slow_ppm) * WINDOW_MICROS / left - 1_000_000;
-            track.slow_ppm = slow.clamp(-PACE_PPM_MAX, PACE_PPM_MAX);
-            // The least lateness of a fast clock is that of the end of the last window. At the beginning it was later.
-            let was_early = drift < 0 && track.windows < LEARNT_IN_VAIN && !track.is_alone;
-            track.usual =
-                track.usual.map(|usual| if was_early { usual - drift * i64::from(track.learnt) } else { usual });
-        }
-        if found {
-            self.tracks.values_mut().for_each(|track| track.trend = Trend::default());
-        }
-    }
-
     /// Learns from the window how late new tracks usually are.
     fn learn(&mut self) {
-        if self.is_off {
+        if !self.is_watched() {
             return;
         }
         let tracks = self.tracks.values();
@@ -236,5 +311,14 @@ impl Together {
         for track in self.tracks.values_mut().filter(|track| track.is_alone && track.usual.is_none()) {
             (track.usual, track.learnt) = (earliest, LEARNING_WINDOWS);
         }
+    }
+}
+
+impl Watched {
+    /// Returns how late a frame would be that states the time which the track has got to, if it sends.
+    fn late_at(&self, now: WallTime) -> Option<i64> {
+        let (late, at) = self.last?;
+        let passed = now.micros_since(at);
+        (0..=super::FRESH_MICROS).contains(&passed).then(|| late + passed)
     }
 }

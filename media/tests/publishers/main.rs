@@ -52,6 +52,7 @@ fn run(frames: Vec<Sent>, publisher: &Publisher) -> Vec<Shown> {
     let mut readers: [Option<Reader>; 2] = [None, None];
     let mut shown = Vec::new();
     for sent in frames {
+        publication.align(publisher.alignment(sent.arrives));
         publication.push(sent.arrival.clone(), at(sent.arrives)).unwrap();
         let reader = &mut readers[sent.kind as usize];
         if reader.is_none() {

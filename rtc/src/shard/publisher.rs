@@ -131,6 +131,7 @@ impl Publisher {
     }
 
     fn publish(&mut self, now: Instant) -> Result<(), Ended> {
+        self.publication.align(self.incoming.alignment(now));
         let mut outcome = Ok(());
         while let Some(arrival) = self.incoming.poll_arrival() {
             if outcome.is_err() {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use onmic_media::codec::{aac, h264, nal, opus};
-use onmic_media::{Arrival, ClockRate, MediaKind, Parameters, Protocol, Rendition, Ticks};
+use onmic_media::{Alignment, Arrival, ClockRate, MediaKind, Parameters, Protocol, Rendition, Ticks};
 
 use self::faults::SECOND;
 pub(crate) use self::faults::{Fault, Kind};
@@ -21,6 +21,9 @@ use self::random::Random;
 
 /// How long before a fault, and after it, nothing else happens.
 const APART: i64 = 20 * SECOND;
+
+/// How long a session by WHIP waits for reports (`rtc/src/rtp/receive/timeline.rs`).
+const PATIENCE: i64 = 8 * SECOND;
 
 /// Is a frame on its way.
 #[derive(Clone, Debug)]
@@ -71,6 +74,8 @@ struct Audio {
 pub(crate) struct Publisher {
     pub(crate) seed: u64,
     pub(crate) protocol: Protocol,
+    /// Whether sender reports tell how tracks lie beside each other. Some publishers by WHIP send none, or none that are true.
+    reports: bool,
     video: Video,
     audio: Audio,
     /// The rate by which both clocks are fast, in ppm.
@@ -125,14 +130,13 @@ impl Publisher {
         if matches!(cadence, Cadence::Even(_)) && random_start.percent(15) {
             faults.insert(0, Fault::burst(random_start.between(1, 10) * SECOND));
         }
-        // By WHIP, sender reports tell of it. Jitter of 0.1 s, a base of its own, a late beginning and frames of a second hide it
-        // for longer.
-        let is_clear = one_clock && audio.from == 0 && network_jitter <= 50_000 && matches!(cadence, Cadence::Even(_));
-        let audio_drifts = protocol == Protocol::Rtmp && faults.is_empty() && is_clear && random_start.percent(60);
+        let reports = protocol == Protocol::Whip && Random::new(seed ^ 0x7265_706f).percent(40);
+        let audio_drifts = !reports && one_clock && faults.is_empty() && random_start.percent(60);
         let audio_drift = if audio_drifts { random_start.between(-50_000, 50_000) } else { 0 };
         Self {
             seed,
             protocol,
+            reports,
             video,
             audio,
             drift,
@@ -187,9 +191,37 @@ impl Publisher {
         self.audio.from
     }
 
-    /// Returns after how long it is known, and followed, that the clocks of audio and video run apart.
+    /// Returns what tells at this moment how tracks lie beside each other.
+    pub(crate) fn alignment(&self, at: i64) -> Alignment {
+        match self.protocol {
+            Protocol::Rtmp => Alignment::Unreported,
+            Protocol::Whip if self.reports => Alignment::Reported,
+            Protocol::Whip if at < self.all_send_from() + PATIENCE => Alignment::Awaited,
+            Protocol::Whip => Alignment::Unreported,
+        }
+    }
+
+    /// Returns after how long it is known, and followed, that the clocks of audio and video run apart: after 10 s, unless the network
+    /// delays each track by itself, and by so much that it hides the drift for longer. `media/src/clock/drift.rs` has the formula.
     pub(crate) fn drift_is_followed_after(&self) -> i64 {
-        if self.audio_drift == 0 { 0 } else { 14 * SECOND }
+        /// The half seconds of a window, and how far apart tracks have to get in them.
+        const WINDOWS: [(f64, f64); 5] = [(8.0, 120e3), (12.0, 90e3), (16.0, 70e3), (24.0, 60e3), (40.0, 50e3)];
+        if self.protocol == Protocol::Rtmp || self.audio_drift == 0 {
+            return 10 * SECOND;
+        }
+        // Where only presentation is stated, frames come out of order by two of them, and one of each group of B-frames tells something.
+        let length = self.longest_frame();
+        let reordered = if self.states_only_presentation() { 2 * length } else { 0 };
+        let uncertain = (self.network_jitter + reordered) as f64;
+        let telling = 500e3 / (length * (self.video.b_frames + 1)) as f64;
+        let deviation = uncertain / (12.0 * telling.clamp(1.0, 5.0)).sqrt();
+        let is_found = |(count, rise): &(f64, f64)| {
+            let error = (6.0 + 24.0 / (count - 2.0)) * deviation * (12.0 / count).sqrt();
+            self.audio_drift.abs() as f64 * count / 2.0 >= error.max(*rise)
+        };
+        // One that is not found in the longest is made up for by moves.
+        let half_seconds = WINDOWS.iter().find(|window| is_found(window)).map_or(40.0, |window| window.0);
+        (10 * SECOND).max(half_seconds as i64 * SECOND / 2 + 2 * SECOND)
     }
 
     /// Returns how much later than captured the first frame is shown, because frames are reordered.
@@ -203,7 +235,7 @@ impl Publisher {
     /// Whether sender reports tell from then on how tracks lie beside each other, and not their timestamps. They are
     /// followed by the session, which this model has not.
     pub(crate) fn is_realigned(&self, at: i64) -> bool {
-        self.protocol == Protocol::Whip && self.faults.iter().any(|fault| !fault.is_of_network() && fault.from <= at)
+        self.reports && self.faults.iter().any(|fault| !fault.is_of_network() && fault.from <= at)
     }
 
     pub(crate) fn states_only_presentation(&self) -> bool {
@@ -319,8 +351,9 @@ impl Publisher {
     fn states(&self, kind: MediaKind, at: i64, random: &mut Random) -> i64 {
         let base = if kind == MediaKind::Video { self.video.base } else { self.audio.base };
         let run: i64 = at + self.faults_of(kind).map(|fault| fault.stops(at)).sum::<i64>();
-        let drift = self.drift + if kind == MediaKind::Audio { self.audio_drift } else { 0 };
-        let mut shown = base + run + run * drift / SECOND;
+        // Its clock counts the samples from the first packet on.
+        let sampled = if kind == MediaKind::Audio { run - self.audio.from } else { 0 };
+        let mut shown = base + run + run * self.drift / SECOND + sampled * self.audio_drift / SECOND;
         for fault in self.faults_of(kind) {
             shown += fault.steps(at);
             if fault.is_on(at) {
@@ -369,8 +402,20 @@ impl Publisher {
 
 impl fmt::Display for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, protocol, video, audio, drift, audio_drift, network_delay, network_jitter, faults, .. } = self;
-        writeln!(f, "seed {seed}: {} by {}, {audio:?}", protocol.name(), format_args!("{video:?}"))?;
+        let Self {
+            seed,
+            protocol,
+            reports,
+            video,
+            audio,
+            drift,
+            audio_drift,
+            network_delay,
+            network_jitter,
+            faults,
+            ..
+        } = self;
+        writeln!(f, "seed {seed}: by {}, reports {reports}, {video:?}, {audio:?}", protocol.name())?;
         writeln!(
             f,
             "  drift {drift} ppm, of audio {audio_drift} ppm more, network {network_delay} µs and up to {network_jitter} µs more"

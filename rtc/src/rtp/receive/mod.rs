@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey};
+use onmic_media::{Alignment, Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -338,6 +338,11 @@ impl Incoming {
             let stream = section.leader().or_else(|| section.streams.first())?;
             Some((stream.kind(), stream.lacks.as_ref()?))
         })
+    }
+
+    /// Returns what tells at present how the tracks lie beside each other.
+    pub fn alignment(&mut self, now: Instant) -> Alignment {
+        self.timeline.alignment(now)
     }
 
     /// Returns the counters.

@@ -10,11 +10,12 @@
 //!
 //! Reports are believed while the wall clock in them keeps time ([`super::wall`]). Until it has shown that it does,
 //! video moves by small differences alone, and moves back to where its arrival put it if the reports are not believed
-//! any more.
+//! any more. After [`PATIENCE`] without such reports of both, tracks are compared by their arrivals like those of protocols
+//! without reports ([`Timeline::alignment`]).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onmic_media::{ClockRate, Keyed, MediaKind, Ticks, TrackKey};
+use onmic_media::{Alignment, ClockRate, Keyed, MediaKind, Ticks, TrackKey};
 
 use super::wall::{Moment, Reports};
 use crate::rtp::ntp::Ntp;
@@ -33,6 +34,8 @@ const STOOD: i64 = 63_000;
 const UNPROVED_MAX: i64 = 22_500;
 /// Reports that contradict the arrival by more than 5 s are of two clocks, and are not used.
 const BELIEVED_MICROS: i64 = 5_000_000;
+/// The first report comes after at most 7.5 s (RFC 3550 6.3.1), and is followed until the second one refutes it.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Default)]
 struct Clock {
@@ -60,11 +63,40 @@ impl Clock {
 pub(super) struct Timeline {
     began: Instant,
     clocks: Keyed<Clock>,
+    /// What reports told of the last frame of video.
+    told: Told,
+    /// Since when audio and video come without reports that have shown that they are true.
+    untold: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    Nothing,
+    /// It was moved by reports that have not shown yet that they are true, or back.
+    Unproved,
+    Proved,
 }
 
 impl Timeline {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, clocks: Keyed::new() }
+        Self { began: now, clocks: Keyed::new(), told: Told::default(), untold: None }
+    }
+
+    /// Returns what tells at present how the tracks lie beside each other.
+    pub(super) fn alignment(&mut self, now: Instant) -> Alignment {
+        let has_begun = |key| self.clocks.get(key).is_some_and(|clock: &Clock| clock.offset.is_some());
+        let is_untold = self.told != Told::Proved && has_begun(TrackKey::AUDIO) && has_begun(TrackKey::VIDEO);
+        let since = if is_untold { Some(self.untold.unwrap_or(now)) } else { None };
+        self.untold = since;
+        match self.told {
+            Told::Proved => Alignment::Reported,
+            Told::Unproved => Alignment::Supposed,
+            Told::Nothing if since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE) => {
+                Alignment::Unreported
+            }
+            Told::Nothing => Alignment::Awaited,
+        }
     }
 
     /// Forgets the clock of a track whose stream starts over with unrelated timestamps.
@@ -113,6 +145,9 @@ impl Timeline {
         if error.abs() <= TOLERANCE {
             return Ticks(timestamp + offset);
         }
+        if self.told == Told::Nothing {
+            self.told = Told::Unproved; // It moves back.
+        }
         if error < -STOOD && is_proved {
             let behind = Ticks(-error).rescale(ClockRate::VIDEO, ClockRate::OPUS).0;
             let audio = self.clocks.get_or_insert_with(TrackKey::AUDIO, Clock::default);
@@ -135,6 +170,11 @@ impl Timeline {
         let audio_agrees = self.clocks.get(TrackKey::AUDIO).is_some_and(Clock::have_reports_agreed);
         let Some(video) = self.clocks.get_mut(key) else { return Error::default() };
         let is_proved = audio_agrees && video.have_reports_agreed();
+        self.told = match stated {
+            Some(_) if is_proved => Told::Proved,
+            Some(ticks) if ticks.abs() < UNPROVED_MAX => Told::Unproved,
+            _ => Told::Nothing,
+        };
         match stated {
             Some(ticks) if is_proved => {
                 video.arrived = None;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use onmic_media::codec::nal;
-use onmic_media::{Codec, Date, DateOffset, LeftOut, MediaKind, Parameters, Rendition, TrackKey, WallTime};
+use onmic_media::{Alignment, Codec, Date, DateOffset, LeftOut, MediaKind, Parameters, Rendition, TrackKey, WallTime};
 use rtc_rtcp::receiver_report::ReceiverReport;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
@@ -597,9 +597,11 @@ fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive_and_others_
     for (name, ntp, expected) in clocks {
         let began = Instant::now();
         let mut incoming = incoming(began);
-        let (mut apart, mut shown) = (Vec::new(), Vec::new());
+        let (mut apart, mut shown, mut alignment) = (Vec::new(), Vec::new(), Alignment::Awaited);
         for index in 0..500_u32 {
             let now = began + MILLI * (index * 40);
+            alignment = incoming.alignment(now);
+            assert!(alignment != Alignment::Unreported || index >= 200, "{name}: reports may still come");
             let (sound, picture) = (1_000_000 + index * 1920, 5_000 + index * 3600);
             incoming.handle_rtp(&audio(index as u16, sound), now);
             incoming.handle_rtp(&video(index as u16, picture, 10), now + 80 * MILLI);
@@ -624,6 +626,8 @@ fn reports_of_what_is_no_wall_clock_leave_both_tracks_as_they_arrive_and_others_
         assert!((apart[apart.len() - 1] - expected).abs() <= 1_000, "{name}: {}", apart[apart.len() - 1]);
         let last = shown[shown.len() - 1] - 499 * 40_000;
         assert!((last - expected).abs() <= 1_000, "{name}: time runs as it arrives: {last}");
+        let in_the_end = if expected == 0 { Alignment::Reported } else { Alignment::Unreported };
+        assert_eq!(alignment, in_the_end, "{name}");
         assert!(shown.windows(2).all(|pair| (30_000..=50_000).contains(&(pair[1] - pair[0]))), "{name}: {shown:?}");
     }
 }
