@@ -47,7 +47,27 @@ impl Config {
         if secret.len() < SECRET_BYTES {
             return Err(ConfigError::ShortSecret { option: "auth.secret_file", bytes: secret.len() });
         }
+        check_letters("auth.secret_file", secret)?;
         Ok(secret)
+    }
+
+    /// Checks the secrets that stand in the configuration itself.
+    pub(super) fn check_secrets(&self) -> Result<(), ConfigError> {
+        for (option, secret) in [("auth.secret", &self.auth.secret), ("webhooks.secret", &self.webhooks.secret)] {
+            if (1..SECRET_BYTES).contains(&secret.len()) {
+                return Err(ConfigError::ShortSecret { option, bytes: secret.len() });
+            }
+            if !secret.is_empty() {
+                check_letters(option, secret.as_bytes())?;
+            }
+        }
+        if !self.auth.secret.is_empty() && !self.auth.secret_file.is_empty() {
+            return Err(ConfigError::TwoSecrets);
+        }
+        if !self.auth.audience.is_empty() && self.auth.is_open() {
+            return Err(ConfigError::AudienceWithoutKey);
+        }
+        Ok(())
     }
 
     /// Returns a sentence for each port by which tokens come over a network in clear. A proxy that is named in
@@ -74,4 +94,11 @@ impl Config {
         }
         Ok(sentences)
     }
+}
+
+/// Refuses a secret that anybody guesses, and one whose users hold another, without the end of its line.
+fn check_letters(option: &'static str, secret: &[u8]) -> Result<(), ConfigError> {
+    let is_blank = secret.iter().all(u8::is_ascii_whitespace);
+    let has_end_of_line = secret.last().is_some_and(|last| b"\r\n".contains(last));
+    if is_blank || has_end_of_line { Err(ConfigError::BlankSecret(option)) } else { Ok(()) }
 }

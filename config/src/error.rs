@@ -16,6 +16,9 @@ pub enum ConfigError {
         "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
     )]
     Canvas(String),
+    /// x264 itself takes an empty one for its fastest.
+    #[error("mixer.x264_preset is empty: name one, such as superfast")]
+    NoPreset,
     #[error("mixer.opus_packet is {0:?}: it is 10ms or 20ms")]
     OpusPacket(Duration),
     #[error("cannot read the configuration file {path}")]
@@ -32,6 +35,18 @@ pub enum ConfigError {
     OutOfRange { option: &'static str, verb: &'static str, value: String, range: String },
     #[error("{option} is too short, {bytes} of at least {SECRET_BYTES} bytes: `openssl rand -hex 32` makes a good one")]
     ShortSecret { option: &'static str, bytes: usize },
+    #[error(
+        "{0} is of blanks alone, or ends with a new line, as a secret that was read together with the end of its line does"
+    )]
+    BlankSecret(&'static str),
+    #[error(
+        "auth.audience is set and there is no key, so no token is looked at: set auth.secret, auth.secret_file or auth.keys_file too"
+    )]
+    AudienceWithoutKey,
+    #[error("{} and {} name one file, {}: give each its own", options[0], options[1], path.display())]
+    SameFile { options: [&'static str; 2], path: PathBuf },
+    #[error("{0} has an empty entry: leave it out")]
+    EmptyEntry(String),
     #[error("auth.secret and auth.secret_file are both set: a server has one secret")]
     TwoSecrets,
     #[error("hls.part is {part:?}, and hls.segment {segment:?}: a part is not longer than a segment")]
@@ -39,7 +54,9 @@ pub enum ConfigError {
     /// RFC 8216 6.2.2 has a playlist of three target durations or more.
     #[error("hls.window is {window:?}, and hls.segment {segment:?}: a window has at least three segments")]
     ShortWindow { window: Duration, segment: Duration },
-    #[error("rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST")]
+    #[error(
+        "rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST, where PORT is 1 to 65535"
+    )]
     IceServer(String),
     #[error(
         "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, auth.secret_file or auth.keys_file, or leave host at \"auto\""
@@ -67,8 +84,14 @@ pub enum ConfigError {
     Announce(onmic_rtc::announce::InvalidAnnounced),
     #[error("[rooms] is not valid: {0}")]
     Rooms(onmic_room::Refused),
-    #[error("webhooks.url = {0:?} is not an address of http: or https:")]
+    #[error("{0} has {1:?}: pages come by http: or https:, or by the scheme of an application")]
+    OriginScheme(&'static str, String),
+    #[error("webhooks.url = {0:?} is not an address of http: or https:, such as https://app.example:8443/onmic")]
     WebhookUrl(String),
+    #[error(
+        "webhooks.url names a user or a password, or has a fragment, which are not sent: leave them out, and know this server by webhooks.secret"
+    )]
+    WebhookUrlParts,
     #[error("webhooks.url needs webhooks.secret, by which the receiver knows that this server calls")]
     WebhookWithoutSecret,
 }

@@ -12,6 +12,10 @@ use super::ConfigError;
 const OWN_PATHS: [&str; 11] =
     ["api", "flv", "healthz", "hls", "metrics", "readyz", "sessions", "studio", "watch", "whep", "whip"];
 
+/// Schemes by which no page comes, though an address of something else may have them. Applications that show pages have schemes of
+/// their own, such as `capacitor`.
+const NOT_OF_PAGES: [&str; 8] = ["about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"];
+
 /// The HTTP listener, and what browsers and proxies may do there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -59,9 +63,17 @@ impl Http {
         Ok(())
     }
 
-    /// Checks that a server which asks for no tokens names the sites that it trusts.
+    /// Checks that a server which asks for no tokens names the sites that it trusts, and that pages can be of these.
     pub(super) fn check_origins(&self, asks_for_tokens: bool) -> Result<(), ConfigError> {
         let trusted = [("http.origins", &self.origins), ("http.frame_ancestors", &self.frame_ancestors)];
+        for (option, origins) in trusted {
+            let wrong = origins.iter().map(Origins::to_string).find(|text| {
+                text.split_once("://").is_some_and(|(scheme, _)| NOT_OF_PAGES.contains(&&*scheme.to_ascii_lowercase()))
+            });
+            if let Some(wrong) = wrong {
+                return Err(ConfigError::OriginScheme(option, wrong));
+            }
+        }
         let all = trusted.into_iter().find(|(_, origins)| origins.iter().any(Origins::are_all));
         match all {
             Some((option, _)) if !asks_for_tokens => Err(ConfigError::OpenToAllPages(option)),

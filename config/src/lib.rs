@@ -16,6 +16,7 @@ mod limits;
 mod log;
 mod mixer;
 mod option;
+mod paths;
 mod rooms;
 mod rtc;
 mod rtmp;
@@ -31,7 +32,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use onmic_control::SECRET_BYTES;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -128,8 +128,13 @@ impl Config {
                 insert(&mut tree, &option.path, value);
             }
         }
+        let empty = options().into_iter().map(|option| option.path).find(|path| has_empty_entry(&tree, path));
+        if let Some(path) = empty {
+            return Err(ConfigError::EmptyEntry(path.join(".")));
+        }
         let config = Self::deserialize(Value::Table(tree)).map_err(|error| ConfigError::Invalid(Box::new(error)))?;
         config.check()?;
+        config.check_paths(matches.get_one::<PathBuf>("config").map(PathBuf::as_path))?;
         Ok(config)
     }
 
@@ -153,14 +158,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         limits::check(self)?;
-        for (option, secret) in [("auth.secret", &self.auth.secret), ("webhooks.secret", &self.webhooks.secret)] {
-            if (1..SECRET_BYTES).contains(&secret.len()) {
-                return Err(ConfigError::ShortSecret { option, bytes: secret.len() });
-            }
-        }
-        if !self.auth.secret.is_empty() && !self.auth.secret_file.is_empty() {
-            return Err(ConfigError::TwoSecrets);
-        }
+        self.check_secrets()?;
         self.address()?;
         self.http.check_base_path()?;
         self.http.check_origins(!self.auth.is_open())?;
@@ -174,6 +172,9 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        if self.mixer.x264_preset.trim().is_empty() {
+            return Err(ConfigError::NoPreset);
+        }
         if ![10, 20].map(Duration::from_millis).contains(&self.mixer.opus_packet) {
             return Err(ConfigError::OpusPacket(self.mixer.opus_packet));
         }
@@ -197,6 +198,19 @@ impl Config {
 fn read(path: &PathBuf) -> Result<Table, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
     text.parse().map_err(|source| ConfigError::Parse { path: path.clone(), source: Box::new(source) })
+}
+
+/// Returns whether the option at `path` is a list that has an entry without a letter.
+fn has_empty_entry(tree: &Table, path: &[String]) -> bool {
+    match path {
+        [key] => tree.get(key).and_then(Value::as_array).is_some_and(|entries| {
+            entries.iter().any(|entry| entry.as_str().is_some_and(|entry| entry.trim().is_empty()))
+        }),
+        [section, rest @ ..] => {
+            tree.get(section).and_then(Value::as_table).is_some_and(|section| has_empty_entry(section, rest))
+        }
+        [] => false,
+    }
 }
 
 fn insert(tree: &mut Table, path: &[String], value: Value) {

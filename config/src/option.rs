@@ -65,7 +65,8 @@ impl Opt {
             Value::Float(_) => text.parse().map(Value::Float).map_err(|_| format!("{text:?} is not a number")),
             Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is not true or false")),
             Value::Array(_) => {
-                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                // An empty text is an empty list. An empty item is refused with those of the file.
+                let items = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
                 Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
             }
             _ => Ok(Value::String(text.to_owned())),

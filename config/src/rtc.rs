@@ -1,5 +1,7 @@
 //! The options of `[rtc]`.
 
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,9 +46,22 @@ impl Rtc {
         let is_server = |text: &str| {
             let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]?=%".contains(&byte);
-            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+            rest.is_some_and(|rest| {
+                rest.bytes().all(plain) && is_host_and_port(rest.split('?').next().unwrap_or_default())
+            })
         };
         let wrong = self.ice_servers.iter().find(|text| !is_server(text));
         wrong.map_or(Ok(()), |wrong| Err(ConfigError::IceServer(wrong.clone())))
     }
+}
+
+/// Returns whether this is `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if address.parse::<Ipv6Addr>().is_ok() => (address, rest),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let is_port = |port: &str| port.strip_prefix(':').is_some_and(|port| port.parse::<NonZeroU16>().is_ok());
+    !host.is_empty() && !host.contains(['[', ']']) && (port.is_empty() || is_port(port))
 }

@@ -96,6 +96,11 @@ fn origins_are_written_as_browsers_state_them_and_all_of_them_need_a_secret() {
         let refused = load(&[option, "*"]).unwrap_err().to_string();
         assert!(refused.contains("http.") && refused.contains("auth.secret is empty"), "{refused}");
         assert!(load(&[option, "*", "--auth-secret", SECRET]).is_ok());
+        for scheme in ["ws", "WSS", "file", "ftp"] {
+            let refused = load(&[option, &format!("https://app.example, {scheme}://app.example")]).unwrap_err();
+            assert!(matches!(refused, ConfigError::OriginScheme(..)), "{scheme}: {refused}");
+        }
+        assert!(load(&[option, "capacitor://localhost"]).is_ok());
     }
 }
 
@@ -125,7 +130,7 @@ fn applications_of_rtmp_are_named_or_any() {
     assert_eq!(app(&load(&["--rtmp-app", "stream, live"]).unwrap()).name(), "stream");
     assert_eq!(app(&load(&["--rtmp-app", "*"]).unwrap()), Applications::Any);
     assert!(matches!(load(&["--rtmp-app", "a?b"]), Err(ConfigError::RtmpApp(_))));
-    assert!(load(&["--rtmp-app", ","]).unwrap_err().to_string().contains("rtmp.app has 0 entries"));
+    assert!(load(&["--rtmp-app", ""]).unwrap_err().to_string().contains("rtmp.app has 0 entries"));
 }
 
 #[test]
@@ -136,9 +141,24 @@ fn invalid_rooms_and_unsigned_webhooks_are_refused() {
     assert!(load(&["--webhooks-url", "https://example.org/hook", "--webhooks-secret", SECRET]).is_ok());
     let unsigned = load(&["--webhooks-url", "https://example.org/hook"]);
     assert!(matches!(unsigned, Err(ConfigError::WebhookWithoutSecret)));
-    for url in ["example.org/hook", "ftp://example.org", "http://", "http:///x"] {
-        let refused = load(&["--webhooks-url", url, "--webhooks-secret", SECRET]);
-        assert!(matches!(refused, Err(ConfigError::WebhookUrl(_))), "{url}");
+    let with = |url: &str| load(&["--webhooks-url", url, "--webhooks-secret", SECRET]);
+    for url in [
+        "example.org/hook",
+        "ftp://example.org",
+        "http://",
+        "http:///x",
+        "http://x:99999/",
+        "http://x:0/",
+        "http://x:/",
+    ] {
+        assert!(matches!(with(url), Err(ConfigError::WebhookUrl(_))), "{url}: {:?}", with(url));
+    }
+    for url in ["http://user:sesame@x/", "https://user@x/hook", "http://x/hook#here"] {
+        let refused = with(url).unwrap_err();
+        assert!(matches!(refused, ConfigError::WebhookUrlParts) && !refused.to_string().contains("sesame"), "{url}");
+    }
+    for url in ["http://x:8080", "https://[2001:db8::1]:8443/a@b?c=d:e", "http://[::1]/"] {
+        assert!(with(url).is_ok(), "{url}: {:?}", with(url));
     }
 }
 
@@ -165,6 +185,9 @@ fn keys_in_files_close_the_server_and_there_is_one_secret() {
     let both = load(&["--auth-secret", SECRET, "--auth-secret-file", "/etc/onmic/secret"]);
     assert!(matches!(both, Err(ConfigError::TwoSecrets)));
     assert_eq!(Config::secret_of_file(format!("{SECRET}\r\n").as_bytes()).unwrap(), SECRET.as_bytes());
+    for blank in [" ".repeat(40) + "\n", format!("{SECRET}\n\n"), format!("{SECRET}\n\r\n")] {
+        assert!(matches!(Config::secret_of_file(blank.as_bytes()), Err(ConfigError::BlankSecret(_))), "{blank:?}");
+    }
     for short in ["", "\n", "sesame\n"] {
         let refused = Config::secret_of_file(short.as_bytes()).unwrap_err().to_string();
         assert!(refused.contains("auth.secret_file is too short"), "{refused}");
@@ -238,6 +261,10 @@ fn values_that_cannot_work_are_refused_and_the_sentence_names_the_option() {
         (&["--rtc-consent-timeout", "0s"], "rtc.consent_timeout"),
         (&["--rtc-ice-servers", "stun.example.org"], "rtc.ice_servers"),
         (&["--rtc-ice-servers", "stun:a>;x"], "rtc.ice_servers"),
+        (&["--rtc-ice-servers", "stun:a:99999"], "rtc.ice_servers"),
+        (&["--rtc-ice-servers", "turn:a:0?transport=udp"], "rtc.ice_servers"),
+        (&["--rtc-ice-servers", "stun::3478"], "rtc.ice_servers"),
+        (&["--rtc-ice-servers", "turn:[2001:db8::x]:3478"], "rtc.ice_servers"),
         (&["--ingest-sources", "0"], "ingest.sources"),
         (&["--drain", "1 day"], "drain"),
         (&["--rooms-away-timeout", "1ms"], "rooms.away_timeout"),
@@ -265,6 +292,44 @@ fn values_at_the_ends_of_their_ranges_work() {
     ] {
         assert!(load(arguments).is_ok(), "{arguments:?}: {:?}", load(arguments).err());
     }
+}
+
+#[test]
+fn values_that_would_do_nothing_are_refused() {
+    let (blanks, line) = (" ".repeat(40), format!("{SECRET}\n"));
+    for secret in [blanks.as_str(), line.as_str()] {
+        for arguments in [&["--auth-secret", secret][..], &["--webhooks-url", "http://x/", "--webhooks-secret", secret]]
+        {
+            let refused = load(arguments).unwrap_err();
+            assert!(
+                matches!(refused, ConfigError::BlankSecret(_)) && !refused.to_string().contains(SECRET),
+                "{refused}"
+            );
+        }
+    }
+    assert!(matches!(load(&["--mixer-x264-preset", ""]), Err(ConfigError::NoPreset)));
+    assert!(matches!(load(&["--auth-audience", "me"]), Err(ConfigError::AudienceWithoutKey)));
+    assert!(load(&["--auth-audience", "me", "--auth-secret", SECRET]).is_ok());
+    assert!(load(&["--auth-audience", "me", "--auth-keys-file", "/etc/onmic/keys"]).is_ok());
+}
+
+#[test]
+fn no_list_has_an_empty_entry() {
+    let lists = options().into_iter().filter(|option| matches!(option.default, Value::Array(_)));
+    let flags: Vec<String> = lists.map(|option| format!("--{}", option.flag)).collect();
+    assert!(flags.len() >= 6, "{flags:?}");
+    for flag in &flags {
+        for text in [",", "x,,y", "x, "] {
+            let refused = load(&[flag.as_str(), text, "--auth-secret", SECRET]).unwrap_err();
+            assert!(matches!(refused, ConfigError::EmptyEntry(_)), "{flag} {text}: {refused}");
+        }
+    }
+    assert!(load(&["--auth-audience", "", "--http-origins", " "]).is_ok(), "an empty text is an empty list");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("onmic.toml");
+    fs::write(&file, "[auth]\nsecret_file = \"/etc/onmic/secret\"\naudience = [\" \"]\n").unwrap();
+    let refused = load(&["--config", file.to_str().unwrap()]).unwrap_err().to_string();
+    assert!(refused.contains("auth.audience has an empty entry"), "{refused}");
 }
 
 const SECURITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../SECURITY.md");

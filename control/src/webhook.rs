@@ -1,6 +1,6 @@
 //! Webhooks, which tell the events of rooms and seats to a business by HTTP.
 //!
-//! [`Outbox::put`] never waits. The number of events that wait is bounded, and the oldest of the room with the most is dropped first. The order
+//! [`Outbox::put`] never waits. The events that wait are bounded in number and in bytes, and the oldest of the room with the most is dropped first. The order
 //! within a room is kept, and a room whose event is tried again holds up no other room. Each body is signed: see
 //! [`sign`]. With a store, events outlive the process: each is kept until it is delivered or given up, so one that was delivered
 //! right before a crash may come again, with the same id.
@@ -38,6 +38,10 @@ use crate::random::{self, hex};
 
 /// The most events that may wait.
 pub const WAITING_MAX: usize = 1_000;
+/// The most bytes of them: 1,000 of 32 KiB, or 190 of the longest, which repeat 16 overlays of text.
+const BYTES_MAX: usize = WAITING_MAX * EVENT_BYTES;
+/// What an event counts at least, so that one bound holds for the number and the bytes.
+const EVENT_BYTES: usize = 32 << 10;
 /// The most requests at once.
 const REQUESTS_MAX: usize = 16;
 /// How long the receiver may take to answer.
@@ -70,6 +74,11 @@ struct Record<'a> {
 }
 
 impl Delivery {
+    /// Returns what it counts of [`BYTES_MAX`].
+    fn cost(&self) -> usize {
+        self.body.len().max(EVENT_BYTES)
+    }
+
     fn record(&self) -> Vec<u8> {
         let record =
             Record { version: VERSION, room: self.room.as_str().into(), body: String::from_utf8_lossy(&self.body) };
@@ -96,23 +105,38 @@ pub struct Outbox {
 struct Waiting {
     /// The events, oldest first.
     events: VecDeque<Delivery>,
-    /// How many others are being delivered. They may be tried again for minutes, and count as waiting.
-    under_way: usize,
+    /// Others that are being delivered, by their number, with what each counts. They may be tried again for minutes, and count as waiting.
+    under_way: HashMap<u64, usize>,
+    /// What all of them count, those under way included.
+    cost: usize,
     /// The number of the last event.
     last: u64,
 }
 
 impl Waiting {
-    /// Takes out the oldest event of the room with the most events, so that a room loses its own first.
+    /// Returns whether an event that counts this much has a place.
+    fn has_room(&self, cost: usize) -> bool {
+        self.cost + cost <= BYTES_MAX
+    }
+
+    /// Adds the newest event.
+    fn push(&mut self, delivery: Delivery) {
+        self.cost += delivery.cost();
+        self.events.push_back(delivery);
+    }
+
+    /// Takes out the oldest event of the room whose events count most, so that a room loses its own first.
     fn drop_of_the_loudest(&mut self) -> Option<Delivery> {
-        let mut counts = HashMap::<&RoomName, usize>::new();
+        let mut costs = HashMap::<&RoomName, usize>::new();
         for delivery in &self.events {
-            *counts.entry(&delivery.room).or_default() += 1;
+            *costs.entry(&delivery.room).or_default() += delivery.cost();
         }
-        // Of two rooms with as many, the one with the oldest event.
-        let most = counts.values().copied().max()?;
-        let index = self.events.iter().position(|delivery| counts.get(&delivery.room) == Some(&most))?;
-        self.events.remove(index)
+        // Of two rooms with as much, the one with the oldest event.
+        let most = costs.values().copied().max()?;
+        let index = self.events.iter().position(|delivery| costs.get(&delivery.room) == Some(&most))?;
+        let dropped = self.events.remove(index)?;
+        self.cost -= dropped.cost();
+        Some(dropped)
     }
 }
 
@@ -122,13 +146,16 @@ impl Outbox {
         let mut waiting = Waiting::default();
         for (number, record) in left {
             waiting.last = waiting.last.max(number);
-            match Delivery::read(number, &record).filter(|_| waiting.events.len() < WAITING_MAX) {
-                Some(delivery) => waiting.events.push_back(delivery),
-                None => {
-                    DropReason::WebhookRecord.count(1);
-                    store.remove_event(number);
+            let why = match Delivery::read(number, &record) {
+                Some(delivery) if waiting.has_room(delivery.cost()) => {
+                    waiting.push(delivery);
+                    continue;
                 }
-            }
+                Some(_) => DropReason::WebhookQueue,
+                None => DropReason::WebhookRecord,
+            };
+            why.count(1);
+            store.remove_event(number);
         }
         Self { waiting: Mutex::new(waiting), added: Notify::new(), store: Some(store) }
     }
@@ -140,7 +167,8 @@ impl Outbox {
             r#"{{"id":"{id}","room":"{room}","epoch":"{epoch}","number":{number},"at":"{at}","event":{event}}}"#
         );
         let mut waiting = self.waiting.lock();
-        if waiting.events.len() + waiting.under_way >= WAITING_MAX {
+        let delivery = Delivery { number: waiting.last + 1, room: room.clone(), body: body.into() };
+        while !waiting.has_room(delivery.cost()) {
             DropReason::WebhookQueue.count(1);
             match waiting.drop_of_the_loudest() {
                 Some(dropped) => self.forget(dropped.number),
@@ -148,11 +176,10 @@ impl Outbox {
             }
         }
         waiting.last += 1;
-        let delivery = Delivery { number: waiting.last, room: room.clone(), body: body.into() };
         if let Some(store) = &self.store {
             store.put_event(delivery.number, delivery.record());
         }
-        waiting.events.push_back(delivery);
+        waiting.push(delivery);
         drop(waiting);
         self.added.notify_one();
     }
@@ -162,13 +189,16 @@ impl Outbox {
         let mut waiting = self.waiting.lock();
         let index = waiting.events.iter().position(|delivery| !busy.contains(&delivery.room))?;
         let delivery = waiting.events.remove(index)?;
-        waiting.under_way += 1;
+        waiting.under_way.insert(delivery.number, delivery.cost());
         Some(delivery)
     }
 
     /// Notes that an event that was taken out is delivered or given up.
     fn ended(&self, number: u64) {
-        self.waiting.lock().under_way -= 1;
+        let mut waiting = self.waiting.lock();
+        let cost = waiting.under_way.remove(&number).unwrap_or_default();
+        waiting.cost -= cost;
+        drop(waiting);
         self.forget(number);
     }
 
@@ -369,6 +399,28 @@ mod tests {
         }
         let oldest = outbox.take(&HashSet::new()).unwrap();
         assert_eq!((oldest.room.as_str(), outbox.waiting.lock().events.len()), ("quiet", WAITING_MAX - 1));
+    }
+
+    #[test]
+    fn long_events_take_the_place_of_many_short_ones_and_cost_their_own_room() {
+        let outbox = Outbox::default();
+        put(&outbox, "quiet", 1);
+        let event = format!(r#"{{"kind":"{}"}}"#, "x".repeat(170_000));
+        for number in 2..=500 {
+            outbox.put(&"loud".parse().unwrap(), "e", number, Date(0), &event);
+        }
+        let waiting = outbox.waiting.lock();
+        let bytes: usize = waiting.events.iter().map(|delivery| delivery.body.len()).sum();
+        assert!((BYTES_MAX - 400_000..=BYTES_MAX).contains(&bytes), "{bytes}");
+        assert_eq!(waiting.cost, waiting.events.iter().map(Delivery::cost).sum::<usize>());
+        drop(waiting);
+        let taken = outbox.take(&HashSet::new()).unwrap();
+        assert_eq!(taken.room.as_str(), "quiet");
+        outbox.ended(taken.number);
+        while let Some(taken) = outbox.take(&HashSet::new()) {
+            outbox.ended(taken.number);
+        }
+        assert_eq!(outbox.waiting.lock().cost, 0);
     }
 
     #[test]

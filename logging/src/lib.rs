@@ -19,10 +19,11 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::filter::{FilterExt, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+use tracing_subscriber::{Layer, fmt, registry};
 
 use onmic_media::DropReason;
 
+mod filter;
 mod rate;
 
 use rate::LogRate;
@@ -45,6 +46,14 @@ pub enum LogError {
     /// The filter cannot be read.
     #[error("log.filter is not a filter")]
     Filter(#[source] ParseError),
+    /// A word of the filter is neither a level nor a target of this server.
+    #[error(
+        "log.filter has {0:?}, which is neither a level (off, error, warn, info, debug, trace) nor a part of this server, such as onmic_rtc: levels of others are written TARGET=LEVEL"
+    )]
+    Word(String),
+    /// The filter is empty.
+    #[error("log.filter is empty: name a level, such as info, or off")]
+    Empty,
     /// A process has one log.
     #[error("the log was started before")]
     Started,
@@ -66,10 +75,7 @@ struct Lost {
 impl Logs {
     /// Starts the log of this process.
     pub fn start(filter: &str) -> Result<Self, LogError> {
-        // `rtc_dtls` warns of every extension of a ClientHello that it does not know; browsers send several. `rustls` warns of what
-        // strangers send.
-        let filter = format!("rtc_dtls=error,rustls=error,{filter}");
-        let filter = EnvFilter::try_new(filter).map_err(LogError::Filter)?;
+        let filter = filter::parse(filter)?;
         let colours = io::stderr().is_terminal();
         let (logs, lost) = Self::write_to(io::stderr());
         LOST.set(lost).map_err(|_| LogError::Started)?;

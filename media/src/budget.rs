@@ -26,7 +26,7 @@ metric::label_values! {
     /// Mixed programs, up to all of the pixels per second. Over it a mix has fewer frames, then a smaller size, then fewer
     /// inputs with video. Last, the program does not change to the mix.
     Mix => "mix",
-    /// Pictures of overlays as files and pixels, in bytes. Over it: 422.
+    /// Pictures of overlays as files and pixels, in bytes. Over it: 503.
     Picture => "picture",
     /// Segments in playlists of LL-HLS, in bytes. Over it a stream that grows keeps fewer of them, and one that cannot ends. A new
     /// one does not begin (503).

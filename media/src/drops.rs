@@ -20,6 +20,9 @@ metric::label_values! {
     BehindMix => "behind_mix",
     /// A client of a room's events read too slowly; its connection is closed.
     BehindRoomClient => "behind_room_client",
+    /// An event of a room was forgotten before its time, because the last events of the room, or of all rooms, are too many bytes.
+    /// A client that has not taken it yet gets a snapshot.
+    RoomLogBytes => "room_log_bytes",
     /// An RTMP player read more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindRtmp => "behind_rtmp",
     /// A derived track could not be made as fast as frames came; frames are skipped.
@@ -274,7 +277,7 @@ metric::label_values! {
 
     /// An event for a webhook was found in the state of an earlier process and cannot be read.
     WebhookRecord => "webhook_record",
-    /// The queue of webhooks was full; the oldest of the room with the most is dropped.
+    /// The queue of webhooks was full, in events or in bytes; the oldest of the room with the most is dropped.
     WebhookQueue => "webhook_queue",
 
     /// A line of the log found its queue full, because standard error is not read; the line is dropped.

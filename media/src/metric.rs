@@ -101,7 +101,7 @@ metrics_of_onmic! {
     CLOCK_STEPS = "onmic_clock_steps_total", Counter, ["direction"];
     /// Measures how long a frame took in one of the stages below, in seconds.
     STAGES = "onmic_stage_seconds", Histogram, ["stage"];
-    /// Counts viewers; those of LL-HLS are estimated from their requests.
+    /// Counts viewers; those of LL-HLS are estimated from their requests: one for each user agent of an address, 64 at most (IPv6: of a /64).
     VIEWERS = "onmic_viewers", Gauge, ["kind"];
     /// Counts sources.
     SOURCES = "onmic_sources", Gauge, ["protocol"];

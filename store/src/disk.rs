@@ -1,11 +1,12 @@
 //! The file: an embedded database (redb) with a table for each kind of record. A transaction is on disk as a whole or not at all,
 //! whenever the process or the machine ends.
 //!
-//! A file that cannot be read is set aside under another name, and a new one begins. After an error of the disk the database is
+//! A file of ours that cannot be read is set aside under another name, and a new one begins. A file that never was a database of ours
+//! is left as it is, and ends the start: `state.path` may name somebody's secret. After an error of the disk the database is
 //! opened anew with the next write, because it refuses everything until then.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,12 @@ const fn table(kind: Kind) -> TableDefinition<'static, &'static str, &'static [u
     }
 }
 
+/// The first bytes of a file of redb. It writes them last of all when it makes a file: until then they are zero.
+const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+
+/// The most files that are set aside beside each other.
+const ASIDE_MAX: u32 = 100;
+
 /// The most memory that the database keeps pages in.
 const CACHE_BYTES: usize = 8 << 20;
 
@@ -52,6 +59,16 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The file is something else.
+    #[error(
+        "{0} is not the state of a node, and is left as it is: name another file in state.path, which is made if it does not exist"
+    )]
+    NotOurs(PathBuf),
+    /// There are as many unreadable files beside the state as are kept.
+    #[error(
+        "the state in {0} cannot be read, and {ASIDE_MAX} files are set aside beside it already: look at them, and move them away"
+    )]
+    AsideFull(PathBuf),
     /// The thread cannot be started.
     #[error("the thread of the store does not start")]
     Thread(#[source] io::Error),
@@ -91,6 +108,7 @@ impl File {
         let (database, kept) = match Opening::of(path) {
             Opening::Read(database, kept) => (Some(database), kept),
             Opening::InUse => return Err(Error::InUse(path.to_owned())),
+            Opening::NotOurs => return Err(Error::NotOurs(path.to_owned())),
             Opening::Refused(source) => return Err(Error::Open { path: path.to_owned(), source }),
             Opening::Full(error) => {
                 let path = path.display();
@@ -124,6 +142,7 @@ impl Disk for File {
 enum Opening {
     Read(Database, Kept),
     InUse,
+    NotOurs,
     Full(io::Error),
     /// The system does not give the file to this process.
     Refused(io::Error),
@@ -142,6 +161,7 @@ impl Opening {
         match opened {
             Ok(Ok((database, kept))) => Self::Read(database, kept),
             Ok(Err(Error::InUse(_))) => Self::InUse,
+            Ok(Err(Error::NotOurs(_))) => Self::NotOurs,
             Ok(Err(Error::Io(error))) => match error.kind() {
                 ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::Unreadable(error.to_string()),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full(error),
@@ -159,12 +179,26 @@ fn reason(error: &Error) -> String {
 
 /// Opens the database. Its file is for this user alone, because there are secrets in it.
 fn open(path: &Path) -> Result<Database, Error> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(Error::Io)?;
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(Error::Io)?;
+    if !is_ours(file).map_err(Error::Io)? {
+        return Err(Error::NotOurs(path.to_owned()));
+    }
     match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
         Err(DatabaseError::DatabaseAlreadyOpen) => Err(Error::InUse(path.to_owned())),
         Err(DatabaseError::Storage(StorageError::Io(error))) => Err(Error::Io(error)),
         opened => Ok(opened?),
     }
+}
+
+/// Returns whether a file begins as a database does, as a whole or cut off. An empty one may become one. So may a device, which the
+/// database refuses itself.
+fn is_ours(file: fs::File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(true);
+    }
+    let mut begin = Vec::with_capacity(MAGIC.len());
+    file.take(MAGIC.len() as u64).read_to_end(&mut begin)?;
+    Ok(MAGIC.starts_with(&begin) || begin.iter().all(|byte| *byte == 0))
 }
 
 fn read(database: &Database) -> Result<Kept, Error> {
@@ -233,11 +267,18 @@ fn write(database: &Database, batch: &Batch) -> Result<(), Error> {
     Ok(())
 }
 
-/// Renames a file that cannot be read, in place of one that was set aside before. Returns its new name.
+/// Renames a file that cannot be read. One that was set aside before stays. Returns the new name.
 fn set_aside(path: &Path) -> Result<PathBuf, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".unreadable");
-    let aside = PathBuf::from(name);
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".unreadable");
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let free = (1..=ASIDE_MAX).map(named).find(|aside| fs::symlink_metadata(aside).is_err());
+    let aside = free.ok_or_else(|| Error::AsideFull(path.to_owned()))?;
     fs::rename(path, &aside).map_err(|source| Error::Open { path: path.to_owned(), source })?;
     Ok(aside)
 }
@@ -311,15 +352,33 @@ mod tests {
             fs::read(&path).unwrap()
         };
         written.truncate(written.len() / 3);
-        for contents in [b"no database".to_vec(), vec![0; 100_000], written] {
-            fs::write(&path, &contents).unwrap();
+        let unfinished = [vec![0; 100_000], written.clone(), written[..5].to_vec()];
+        for (contents, aside) in unfinished.iter().zip(["state.unreadable", "state.unreadable.2", "state.unreadable.3"])
+        {
+            fs::write(&path, contents).unwrap();
             let (mut file, kept) = File::open(&path).unwrap();
             assert_eq!(kept, Kept::default());
-            assert_eq!(fs::read(folder.path().join("state.unreadable")).unwrap().len(), contents.len());
+            assert_eq!(fs::read(folder.path().join(aside)).unwrap(), *contents);
             file.write(&batch()).unwrap();
             drop(file);
             assert_eq!(File::open(&path).unwrap().1.records.len(), 2);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for contents in ["a secret of somebody, and not a database\n", "x", "{}"] {
+            fs::write(&path, contents).unwrap();
+            let refused = File::open(&path).err().unwrap();
+            assert!(matches!(refused, Error::NotOurs(_)) && refused.to_string().contains("state.path"), "{refused}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        fs::write(&path, "").unwrap();
+        let (mut file, _) = File::open(&path).unwrap();
+        file.write(&batch()).unwrap();
     }
 
     #[test]

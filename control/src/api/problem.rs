@@ -20,7 +20,7 @@ impl From<Denied> for Problem {
             | Denied::BansFull(_)
             | Denied::Share(_)
             | Denied::NoShare(NoShare::Principal(..)) => StatusCode::TOO_MANY_REQUESTS,
-            Denied::Stopping | Denied::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
+            Denied::Stopping | Denied::Busy(_) | Denied::NoShare(NoShare::Full(..)) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, denied.to_string());
         let problem = match denial(&denied) {
@@ -38,6 +38,9 @@ impl From<Denied> for Problem {
             Denied::NoShare(_) | Denied::Share(_) => {
                 problem.with_code("too-many").with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
             }
+            Denied::Busy(_) => {
+                problem.with_code("busy").with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+            }
             Denied::Banned(_) => problem.with_code("banned"),
             Denied::Ban => problem.with_code("ban"),
             Denied::BansFull(_) => problem.with_code("bans-full"),
@@ -52,7 +55,7 @@ fn denial(denied: &Denied) -> Option<Denial> {
     match denied {
         Denied::TooFast(_) => Some(Denial::TooFast),
         Denied::Banned(_) => Some(Denial::Banned),
-        Denied::BansFull(_) => Some(Denial::Full),
+        Denied::BansFull(_) | Denied::Busy(_) => Some(Denial::Full),
         Denied::NoShare(why) | Denied::Share(why) => Some(why.into()),
         Denied::Refused(refused) => (refused.kind() == RefusedKind::Full).then_some(Denial::Full),
         Denied::ConnectionsFull
@@ -77,4 +80,22 @@ fn status(refused: &Refused) -> StatusCode {
 /// Returns the problem of a value that is never valid (422).
 pub fn unprocessable(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn what_the_node_may_do_later_is_a_denial_that_says_when_to_come_back() {
+        let problem = Problem::from(Denied::Busy("Many others wait.".to_owned()));
+        assert_eq!(problem.denial(), Some(Denial::Full));
+        let answer = problem.into_response();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::RETRY_AFTER]),
+            (503, &HeaderValue::from_static("5"))
+        );
+    }
 }

@@ -525,7 +525,8 @@ pub struct Overlays {
 
 /// Sets all overlays at once.
 #[utoipa::path(put, path = "/api/v1/rooms/{room}/overlays", tag = "rooms", params(("room" = String, Path)), request_body = Overlays,
-    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 413), (status = 422)))]
+    responses((status = 200, body = Changed), (status = 401), (status = 403), (status = 404), (status = 413), (status = 422),
+        (status = 503, description = "The pictures of many other rooms are being decoded, or those of all rooms take as much memory as they may. `Retry-After` says when to try again.")))]
 pub async fn set_overlays(State(api): State<Api>, caller: Caller, request: Request) -> Result<Json<Changed>, Problem> {
     // Megabytes are waited for and read only for somebody who may show them.
     api.rooms.must_direct(&caller.room, caller.by()?)?;

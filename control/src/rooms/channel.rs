@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 
 use onmic_media::Date;
 
-use super::log::Log;
+use super::log::{Log, LogSpace};
 use super::mailbox::{Closing, Mailbox};
 use crate::random;
 
@@ -40,13 +40,13 @@ pub struct Channel {
 
 impl Channel {
     /// Begins the channel of a new life of a room.
-    pub fn new() -> Arc<Self> {
-        Self::resumed(random::id(), 0)
+    pub fn new(space: Arc<LogSpace>) -> Arc<Self> {
+        Self::resumed(random::id(), 0, space)
     }
 
     /// Goes on with a life that an earlier process began, after event `number`. No message of that time is kept.
-    pub fn resumed(epoch: String, number: u64) -> Arc<Self> {
-        let (log, clients) = (Arc::new(RwLock::new(Log::after(number))), Mutex::default());
+    pub fn resumed(epoch: String, number: u64, space: Arc<LogSpace>) -> Arc<Self> {
+        let (log, clients) = (Arc::new(RwLock::new(Log::after(number, space))), Mutex::default());
         Arc::new(Self { epoch, log, clients, over: OnceLock::new(), is_due: AtomicBool::new(false) })
     }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_client_hears_events_and_what_it_alone_is_told_in_the_order_in_which_it_was_said() {
-        let (channel, ringer) = (Channel::new(), Ringer::default());
+        let (channel, ringer) = (Channel::new(Arc::default()), Ringer::default());
         say(&channel, &ringer, 1);
         let (mailbox, mut messages) = connect(&channel, 1, 1);
         say(&channel, &ringer, 2);
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_client_for_which_too_much_waits_is_closed_and_others_are_not() {
-        let (channel, ringer) = (Channel::new(), Ringer::default());
+        let (channel, ringer) = (Channel::new(Arc::default()), Ringer::default());
         let ((slow, _full), (reader, mut messages)) = (connect(&channel, 1, 0), connect(&channel, 2, 0));
         for text in 1..=QUEUE {
             assert_eq!(slow.closing(), None, "{text}");
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_client_that_was_away_goes_on_as_long_as_nothing_is_forgotten() {
-        let (channel, ringer) = (Channel::new(), Ringer::default());
+        let (channel, ringer) = (Channel::new(Arc::default()), Ringer::default());
         (1..=KEPT + 1).for_each(|text| say(&channel, &ringer, text));
         let epoch = channel.epoch().to_owned();
         assert!(channel.can_resume(&epoch, 1) && !channel.can_resume(&epoch, 0) && !channel.can_resume("other", 1));
@@ -225,9 +225,24 @@ mod tests {
         assert_eq!((heard(&mut messages).len(), mailbox.closing()), (1 + KEPT + QUEUE - 1, None));
     }
 
+    #[test]
+    fn a_client_whose_next_event_is_forgotten_for_its_bytes_is_closed_as_too_slow() {
+        let (channel, ringer) = (Channel::new(Arc::default()), Ringer::default());
+        let ((slow, mut late), (reader, mut messages)) = (connect(&channel, 1, 0), connect(&channel, 2, 0));
+        for _ in 0..40 {
+            let event = format!(r#"{{"kind":"{}"}}"#, "x".repeat(170_000));
+            channel.push(Date(0), &RawValue::from_string(event).unwrap());
+            ringer.ring(&channel);
+            heard(&mut messages);
+        }
+        assert_eq!(heard(&mut late), ["hello"]);
+        assert_eq!((slow.closing(), reader.closing()), (Some(Closing::Slow), None));
+        assert!(!channel.can_resume(channel.epoch(), 0), "it comes back, and gets a snapshot");
+    }
+
     #[tokio::test]
     async fn many_clients_are_woken_a_few_at_a_time_and_all_of_them() {
-        let (channel, ringer) = (Channel::new(), Arc::new(Ringer::default()));
+        let (channel, ringer) = (Channel::new(Arc::default()), Arc::new(Ringer::default()));
         let mut all: Vec<_> = (0..3 * AT_ONCE as u64).map(|client| connect(&channel, client, 0)).collect();
         all.iter_mut().for_each(|(_, messages)| assert_eq!(heard(messages), ["hello"]));
         let waiting = join_all(all.iter_mut().map(|(_, messages)| messages.recv()));

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::look::{Impossible, Overlays, Sent, Shown, picture_budget};
+use super::look::{Impossible, NotDecoded, Overlays, Sent, Shown, picture_budget};
 
 /// Decodes for one host at a time, so the memory that a picture needs while it is decoded is in use once. That holds
 /// however many pictures are sent, and whether or not their senders still wait for an answer.
@@ -37,10 +37,11 @@ impl Decoder {
     }
 
     /// Decodes all pictures that were sent, or fails as a whole.
-    pub async fn decode(&self, overlays: Overlays<Sent>) -> Result<Overlays<Shown>, Impossible> {
-        let failed = || Impossible::new("The pictures could not be decoded. Try again.");
-        let busy =
-            |_| Impossible::new("The pictures of many other rooms are being decoded. Try again in some seconds.");
+    pub async fn decode(&self, overlays: Overlays<Sent>) -> Result<Overlays<Shown>, NotDecoded> {
+        let failed = || NotDecoded::Impossible(Impossible::new("The pictures could not be decoded. Try again."));
+        let busy = |_| {
+            NotDecoded::Busy("The pictures of many other rooms are being decoded. Try again in some seconds.".into())
+        };
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let (turn, budget) = (self.turn.clone(), self.budget.clone());
         // A task of its own waits for the turn. A connection that takes nothing does not look at what it waits for, and would keep a

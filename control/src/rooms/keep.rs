@@ -236,7 +236,7 @@ impl Rooms {
         // At the start dates are the node's own line.
         let opened = WallTime(opened.micros());
         let shares = fair::places(self.config.limits.persons);
-        let mut live = Live::on(Channel::resumed(epoch, number + SKIPPED), opened, shares);
+        let mut live = Live::on(Channel::resumed(epoch, number + SKIPPED, self.log_space.clone()), opened, shares);
         live.look = look;
         live.opened_by = opened_by.and_then(|who| self.openings.take(Some(who)).ok());
         for person in &snapshot.persons {

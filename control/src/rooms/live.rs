@@ -13,6 +13,7 @@ use onmic_room::{Mix, ParticipantName, PersonId, RoomName, SeatView};
 use super::asking::Asking;
 use super::channel::Channel;
 use super::guests::Guests;
+use super::log::LogSpace;
 use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::PersonRates;
@@ -63,8 +64,8 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(opened: WallTime, places: Arc<Shares>) -> Self {
-        Self::on(Channel::new(), opened, places)
+    pub fn new(opened: WallTime, places: Arc<Shares>, log_space: Arc<LogSpace>) -> Self {
+        Self::on(Channel::new(log_space), opened, places)
     }
 
     /// Begins with a channel.

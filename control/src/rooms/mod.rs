@@ -65,6 +65,7 @@ use decoder::Decoder;
 use event::{RoomEvent, ServerMessage};
 use keep::Keeper;
 use live::{Known, Live};
+use log::LogSpace;
 use mailbox::Closing;
 use program::Stage;
 use rate::PersonRates;
@@ -128,6 +129,7 @@ pub struct Rooms {
     stop: CancellationToken,
     connections: TaskTracker,
     ringer: Ringer,
+    log_space: Arc<LogSpace>,
     /// Rooms with effects that a caller with the lock of another room has left for the task of deadlines.
     left: Mutex<Touched>,
 }
@@ -212,6 +214,7 @@ impl Rooms {
             stop,
             connections: TaskTracker::new(),
             ringer: Ringer::default(),
+            log_space: Arc::default(),
             left: Mutex::default(),
         });
         rooms.take_up(records.unwrap_or_default());
@@ -419,7 +422,7 @@ impl Rooms {
         let live = live.get_or_insert_with(|| {
             tracing::info!(%room, "room opened");
             gauge!(metric::ROOMS).increment(1.0);
-            Live::new(at, fair::places(self.config.limits.persons))
+            Live::new(at, fair::places(self.config.limits.persons), self.log_space.clone())
         });
         match event {
             Event::PersonJoined { person } => {

@@ -6,7 +6,7 @@ use onmic_media::NoShare;
 use onmic_room::Refused;
 use thiserror::Error;
 
-use super::look::Impossible;
+use super::look::{Impossible, NotDecoded};
 use super::mailbox::CONNECTIONS_MAX;
 
 /// The longest chat message, in characters.
@@ -23,6 +23,9 @@ pub enum Denied {
     /// The program cannot look like that.
     #[error(transparent)]
     Impossible(#[from] Impossible),
+    /// The node has too much else to do, or too little room. It may do the same later.
+    #[error("{0}")]
+    Busy(String),
     /// The person is above their rate. Holds how long to wait.
     #[error("You are faster than the room can follow. Wait {} s, then go on.", seconds(*.0))]
     TooFast(Duration),
@@ -55,6 +58,15 @@ pub enum Denied {
     /// The person has [`CONNECTIONS_MAX`] connections to the room already.
     #[error("You have {CONNECTIONS_MAX} connections to this room already. Close one first.")]
     ConnectionsFull,
+}
+
+impl From<NotDecoded> for Denied {
+    fn from(why: NotDecoded) -> Self {
+        match why {
+            NotDecoded::Impossible(impossible) => Self::Impossible(impossible),
+            NotDecoded::Busy(sentence) => Self::Busy(sentence),
+        }
+    }
 }
 
 /// Returns a wait in whole seconds, at least one.

@@ -132,6 +132,33 @@ async fn no_room_waits_while_pictures_are_decoded() {
 }
 
 #[tokio::test]
+async fn pictures_that_find_too_many_waiting_or_no_memory_are_told_to_come_back() {
+    let rooms = rooms();
+    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let host = Arc::new(host);
+    let show = |host: Arc<Connection>| async move { host.order(Order::Overlays(vec![logo()])).await };
+    let busy = |denied: &Denied| matches!(denied, Denied::Busy(_));
+    let nearly_all = rooms.decoder.budget.take(onmic_media::Work::Picture, (1 << 30) - 10).unwrap();
+    let refused = show(host.clone()).await.unwrap_err();
+    assert!(busy(&refused) && refused.to_string().contains("memory"), "{refused}");
+    drop(nearly_all);
+    let turn = rooms.decoder.occupy().await;
+    let waiting: Vec<_> = (0..17).map(|_| tokio::spawn(show(host.clone()))).collect();
+    yield_now().await;
+    let refused = show(host).await.unwrap_err();
+    assert!(busy(&refused), "{refused}");
+    drop(turn);
+    let mut shown = 0;
+    for showing in waiting {
+        match showing.await.unwrap() {
+            Ok(_) => shown += 1,
+            Err(denied) => assert!(busy(&denied), "{denied}"),
+        }
+    }
+    assert_eq!(shown, 16, "as many as may wait");
+}
+
+#[tokio::test]
 async fn no_picture_is_decoded_for_somebody_who_does_not_direct_the_room() {
     let rooms = rooms();
     let (_host, _messages) = enter(&rooms, "red", "mia", Authority::Host);

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { endToEnd } from "../../lib/end_to_end.js";
 import { Gateway } from "../../lib/gateway.js";
 import { request } from "../../lib/http.js";
@@ -159,10 +159,25 @@ endToEnd("a_disk_that_takes_no_more_hurts_nobody_and_gets_the_rest_later", async
 
 endToEnd("a_file_of_state_that_cannot_be_read_is_set_aside", async (stage) => {
   const path = `${stage.folder()}/state`;
-  writeFileSync(path, "this is no database");
+  writeFileSync(path, "redb\x1a\n\xa9\r\nthis is no database any more", "latin1");
   const gateway = await stage.gateway({ set: { "state.path": path } });
   await waitFor("the sentence", () => /the state of rooms cannot be read; it is set aside, and rooms begin anew/.test(gateway.log));
   assert.ok(existsSync(`${path}.unreadable`));
+});
+
+endToEnd("a_file_that_is_no_state_is_left_as_it_is_and_ends_the_start", async (stage) => {
+  const path = `${stage.folder()}/secret`;
+  const secret = `${SECRET}\n`;
+  writeFileSync(path, secret);
+  for (const [set, reason] of [
+    [{ "state.path": path }, /is not the state of a node, and is left as it is/],
+    [{ "state.path": path, "auth.keys_file": path }, /auth.keys_file and state.path name one file/],
+  ]) {
+    const node = await Gateway.start({ set, ready: false });
+    await waitFor("the node to end", () => node.exit);
+    await waitFor("the reason", () => reason.test(node.log));
+    assert.equal(readFileSync(path, "utf8"), secret);
+  }
 });
 
 endToEnd("two_nodes_do_not_share_a_file_of_state", async (stage) => {

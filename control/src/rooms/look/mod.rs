@@ -12,7 +12,7 @@ use onmic_mixer::scene;
 use onmic_names::MIXED_MAX;
 use onmic_room::{ParticipantName, RoomName};
 
-pub use pictures::{Overlays, Paid, Sent, Shown, budget as picture_budget};
+pub use pictures::{NotDecoded, Overlays, Paid, Sent, Shown, budget as picture_budget};
 pub use wire::{ChromaKey, Colour, Fit, Layout, LookChange, OverlayBody, Place, SourceChange, SourceLook, present};
 
 use pictures::fit;
@@ -224,12 +224,12 @@ mod tests {
         "demo".parse().unwrap()
     }
 
-    fn set(look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), Impossible> {
+    fn set(look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), NotDecoded> {
         set_within(&pictures::budget(), look, bodies)
     }
 
-    fn set_within(budget: &Arc<Budget>, look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), Impossible> {
-        look.set_overlays(Overlays::check(&room(), bodies)?.decode(budget)?)
+    fn set_within(budget: &Arc<Budget>, look: &mut Look, bodies: Vec<OverlayBody>) -> Result<(), NotDecoded> {
+        Ok(look.set_overlays(Overlays::check(&room(), bodies)?.decode(budget)?)?)
     }
 
     fn overlays(list: serde_json::Value) -> Vec<OverlayBody> {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use onmic_media::{Budget, Held, Work};
+use onmic_media::{Budget, Held, Spent, Work};
 use onmic_mixer::scene::{self, OVERLAYS_MAX, Size};
 use onmic_names::is_line;
 use onmic_room::RoomName;
@@ -48,6 +48,17 @@ impl PartialEq for Paid {
     fn eq(&self, _: &Self) -> bool {
         true
     }
+}
+
+/// The reason why pictures are not decoded. Its Display is a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDecoded {
+    /// They never can be.
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    /// The node has too much to do, or too little room for them. It may take the same pictures later.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// All overlays of a room, whose pictures are of type `I`.
@@ -89,7 +100,7 @@ impl Overlays<Sent> {
 
     /// Decodes the pictures that were sent. Blocks. All of them are measured, and paid for out of `budget`, before the first
     /// one is decoded.
-    pub fn decode(self, budget: &Arc<Budget>) -> Result<Overlays<Shown>, Impossible> {
+    pub fn decode(self, budget: &Arc<Budget>) -> Result<Overlays<Shown>, NotDecoded> {
         let mut measured = Vec::with_capacity(self.0.len());
         let (mut bytes, mut pixels) = (0, 0);
         for Overlay { id, place, z, opacity, what } in self.0 {
@@ -100,7 +111,8 @@ impl Overlays<Sent> {
                     (bytes, pixels) = (bytes + file.bytes.len(), pixels + own);
                     fit(bytes, pixels)?;
                     let cost = (own + file.bytes.len()) as u64;
-                    let held = budget.take(Work::Picture, cost).map_err(|spent| Impossible(spent.to_string()))?;
+                    let spent = |spent: Spent| NotDecoded::Busy(spent.to_string());
+                    let held = budget.take(Work::Picture, cost).map_err(spent)?;
                     OverlayKind::Image(Some((file, Paid { _held: Arc::new(held) })))
                 }
                 OverlayKind::Image(Sent::Kept) => OverlayKind::Image(None),
