@@ -148,7 +148,7 @@ pub enum Command {
         /// The new host.
         person: PersonId,
     },
-    /// The host proposes a PK to another room's host. Accepts that room's proposal if there is one.
+    /// The host proposes a PK to another room's host. Accepts that room's proposal if there is one, and refuses that of a third.
     ProposePk {
         /// The other room.
         room: RoomName,

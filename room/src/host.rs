@@ -123,6 +123,11 @@ impl Room {
         !self.is_host(person) && (self.host.person.is_none() || !self.host_is_there())
     }
 
+    /// Whether `person` may publish as the host: they are, or may become it.
+    pub fn may_be_host(&self, person: &PersonId) -> bool {
+        self.is_host(person) || self.host_is_vacant_for(person)
+    }
+
     pub fn become_host(&mut self, step: &mut Step, person: &PersonId) {
         self.drop_request(step, person);
         self.drop_invitation(step, person);

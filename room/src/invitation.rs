@@ -50,6 +50,8 @@ impl Room {
         self.must_act_for(by, person)?;
         self.person(person)?;
         match self.phase_of(person) {
+            // The host has locked it since.
+            Some((seat, Phase::Invited { .. })) if self.seats[seat.index()].locked => Err(Refused::SeatLocked(seat)),
             Some((seat, Phase::Invited { .. })) => {
                 self.grant_seat(step, person, seat);
                 Ok(())

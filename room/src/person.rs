@@ -16,6 +16,9 @@ use crate::settings::Limits;
 use crate::view::PersonView;
 use onmic_names::{ParticipantName, PersonId, display_name};
 
+/// The most people who have left and are still muted by the host. Beyond it the first by name is forgotten.
+const MUTED_GONE_MAX: usize = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Person {
     pub name: String,
@@ -53,6 +56,20 @@ impl Room {
         } else if self.persons.contains_key(person) {
             self.mutes.insert(person.clone(), muted);
         }
+    }
+
+    /// Keeps what the host has muted of somebody who has left, and forgets what they have muted themselves.
+    fn keep_mutes_of_host(&mut self, gone: &PersonId) {
+        let Some(muted) = self.mutes.remove(gone).map(Muted::by_host).filter(|muted| *muted != Muted::default()) else {
+            return;
+        };
+        let left: Vec<_> = self.mutes.keys().filter(|id| !self.persons.contains_key(*id)).cloned().collect();
+        if left.len() >= MUTED_GONE_MAX
+            && let Some(first) = left.first()
+        {
+            self.mutes.remove(first);
+        }
+        self.mutes.insert(gone.clone(), muted);
     }
 
     /// Returns the name that others see.
@@ -175,7 +192,8 @@ impl Room {
         }
     }
 
-    /// Takes a person out of the room if nothing keeps them there. Call it when they have lost something that did.
+    /// Takes a person out of the room if nothing keeps them there. Call it when they have lost something that did. What the host has
+    /// muted of them stays so: leaving and coming back does not lift it.
     pub fn forget_if_gone(&mut self, step: &mut Step, id: &PersonId) {
         let Some(person) = self.persons.get(id) else { return };
         if person.is_present() || self.seat_of(id).is_some() {
@@ -183,7 +201,7 @@ impl Room {
         }
         let view = self.person_view(id, person);
         self.persons.remove(id);
-        self.mutes.remove(id);
+        self.keep_mutes_of_host(id);
         self.emit(step, Event::PersonLeft { person: view });
     }
 }

@@ -3,7 +3,7 @@
 //! Both rooms agree at any time: what one has proposed the other is offered, and a PK is on in both. A step that
 //! changes one side changes the other as well. Each room keeps its seats, and watches its own host's source.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::command::Actor;
 use crate::effect::Step;
@@ -13,6 +13,15 @@ use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::view::{PkState, PkView};
 use onmic_names::RoomName;
+
+/// The time in which a room may propose [`PROPOSALS_MAX`] PKs.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// The most proposals of a room in [`WINDOW`], whoever makes them. Each is told to everybody in two rooms.
+const PROPOSALS_MAX: usize = 5;
+/// How long a room whose proposal came to nothing may not propose to the same room again.
+const COOL_DOWN: Duration = Duration::from_secs(60);
+/// The most rooms that may be cooling down for one room. Beyond it the first by name proposes again at once.
+const COOL_DOWNS_MAX: usize = 1_000;
 
 /// The PK of a room. A deadline is a moment, or in a snapshot the time that is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +109,39 @@ impl Room {
             *until = if host_is_live { None } else { until.or(Some(step.now + wait)) };
         }
     }
+
+    /// Checks that this room may propose another PK now.
+    fn check_pk_rate(&self, now: Instant) -> Result<(), Refused> {
+        let recent = self.pk_proposed.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
+        let mut recent = recent.rev();
+        // The oldest of the last ones makes way first.
+        match recent.nth(PROPOSALS_MAX - 1) {
+            Some(first) => Err(Refused::PkTooMany((*first + WINDOW).saturating_duration_since(now))),
+            None => Ok(()),
+        }
+    }
+
+    fn note_pk_proposal(&mut self, now: Instant) {
+        self.pk_proposed.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        self.pk_proposed.push_back(now);
+    }
+
+    /// Checks that `other` may propose a PK to this room now.
+    fn check_pk_of(&self, now: Instant, other: &RoomName) -> Result<(), Refused> {
+        match self.pk_refused.get(other).filter(|until| **until > now) {
+            Some(until) => Err(Refused::PkCoolingDown(self.name.clone(), until.duration_since(now))),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that the proposal of another room has come to nothing, by whomever.
+    fn cool_pk_down(&mut self, now: Instant, other: RoomName) {
+        self.pk_refused.retain(|_, until| *until > now);
+        if self.pk_refused.len() >= COOL_DOWNS_MAX {
+            self.pk_refused.pop_first();
+        }
+        self.pk_refused.insert(other, now + COOL_DOWN);
+    }
 }
 
 impl Rooms {
@@ -141,20 +183,28 @@ impl Rooms {
         if name == other {
             return Err(Refused::PkWithSelf);
         }
-        match &room.pk {
-            Pk::None => {}
+        let offered = match &room.pk {
+            Pk::None => false,
             Pk::Offered { from, .. } if from == other => return self.accept_pk(step, name, by),
+            // Whoever proposes to another refuses what they are offered, so no room keeps this one from others.
+            Pk::Offered { .. } => true,
             pk if pk.other() == Some(other) => return Ok(()),
             _ => return Err(Refused::PkBusy(name.clone())),
-        }
+        };
         let partner = self.get(other)?;
+        partner.check_pk_of(step.now, name)?;
         if partner.pk != Pk::None {
             return Err(Refused::PkBusy(other.clone()));
         }
         if !partner.host_view().present {
             return Err(Refused::PkWithoutHost(other.clone()));
         }
+        room.check_pk_rate(step.now)?;
         let until = step.now + room.settings.timeouts.pk_proposal;
+        if offered {
+            self.dissolve_pk(step, name, |pk| Event::PkRefused { pk });
+        }
+        self.rooms.get_mut(name).into_iter().for_each(|room| room.note_pk_proposal(step.now));
         self.set_pk(step, name, Pk::Proposed { to: other.clone(), until });
         self.set_pk(step, other, Pk::Offered { from: name.clone(), until });
         for side in [name, other] {
@@ -200,7 +250,19 @@ impl Rooms {
     }
 
     fn dissolve_pk(&mut self, step: &mut Step, name: &RoomName, event: impl Fn(PkView) -> Event) {
-        let Some(other) = self.rooms.get(name).and_then(|room| room.pk.other().cloned()) else { return };
+        let Some(pk) = self.rooms.get(name).map(|room| room.pk.clone()) else { return };
+        let Some(other) = pk.other().cloned() else { return };
+        // Its proposer waits before the next, whoever has ended it, so nobody is held or flooded by proposals.
+        let proposal = match pk {
+            Pk::Proposed { .. } => Some((name, &other)),
+            Pk::Offered { .. } => Some((&other, name)),
+            Pk::None | Pk::On { .. } => None,
+        };
+        if let Some((from, to)) = proposal
+            && let Some(room) = self.rooms.get_mut(to)
+        {
+            room.cool_pk_down(step.now, from.clone());
+        }
         for side in [name, &other] {
             self.emit_pk(step, side, &event); // The event holds the state that the PK had.
         }

@@ -89,6 +89,10 @@ pub enum Refused {
     PkBusy(RoomName),
     /// The host of that room is not there.
     PkWithoutHost(RoomName),
+    /// A proposal of this room to that one has come to nothing a moment ago. Holds how long to wait.
+    PkCoolingDown(RoomName, Duration),
+    /// The room has proposed as many PKs as it may in a minute. Holds how long to wait.
+    PkTooMany(Duration),
     /// The room has no proposal of a PK to accept.
     PkNotProposed,
     /// The text is not a display name.
@@ -131,6 +135,8 @@ impl Refused {
             Self::PkWithSelf => "pk-with-self",
             Self::PkBusy(_) => "pk-busy",
             Self::PkWithoutHost(_) => "pk-without-host",
+            Self::PkCoolingDown(..) => "pk-cooling-down",
+            Self::PkTooMany(_) => "pk-too-many",
             Self::PkNotProposed => "pk-not-proposed",
             Self::DisplayName => "display-name",
             Self::Title => "title",
@@ -149,7 +155,7 @@ impl Refused {
             | Self::NotInvited
             | Self::PkNotProposed => RefusedKind::NotFound,
             Self::NotHost | Self::NotYours | Self::MutedByHost => RefusedKind::NotAllowed,
-            Self::RequestsFull(_) | Self::RoomsFull(_) | Self::PersonsFull(_) => RefusedKind::Full,
+            Self::RequestsFull(_) | Self::RoomsFull(_) | Self::PersonsFull(_) | Self::PkTooMany(_) => RefusedKind::Full,
             Self::NameReserved
             | Self::PkWithSelf
             | Self::DisplayName
@@ -170,7 +176,8 @@ impl Refused {
             | Self::RoomExists(_)
             | Self::SeatInUse(_)
             | Self::PkBusy(_)
-            | Self::PkWithoutHost(_) => RefusedKind::Conflict,
+            | Self::PkWithoutHost(_)
+            | Self::PkCoolingDown(..) => RefusedKind::Conflict,
         }
     }
 }
@@ -200,11 +207,9 @@ impl fmt::Display for Refused {
             Self::RoomLocked => {
                 write!(f, "The room takes no requests for the mic now. Wait until the host unlocks it.")
             }
-            Self::CoolingDown(wait) => write!(
-                f,
-                "You were removed from the mic a moment ago. Ask again in {} s.",
-                wait.as_millis().div_ceil(1000).max(1)
-            ),
+            Self::CoolingDown(wait) => {
+                write!(f, "You were removed from the mic a moment ago. Ask again in {} s.", whole_seconds(*wait))
+            }
             Self::NotRequested(name) => write!(f, "{name} is not asking for the mic. Send an invitation instead."),
             Self::NotInvited => write!(f, "There is no invitation; it may have expired. Ask for the mic instead."),
             Self::NotOnMic(name) => write!(f, "{name} is not on mic. Grant or invite first."),
@@ -231,6 +236,13 @@ impl fmt::Display for Refused {
             Self::PkWithoutHost(room) => {
                 write!(f, "Nobody hosts room {room} at the moment. Try again when its host is there.")
             }
+            Self::PkCoolingDown(room, wait) => {
+                let wait = whole_seconds(*wait);
+                write!(f, "Room {room} has not taken your proposal. Propose again in {wait} s, or wait for theirs.")
+            }
+            Self::PkTooMany(wait) => {
+                write!(f, "This room proposes too many PKs. Propose again in {} s.", whole_seconds(*wait))
+            }
             Self::PkNotProposed => write!(f, "There is no PK proposal; it may have expired. Propose one instead."),
             Self::DisplayName => {
                 write!(f, "A name to show has 1 to {DISPLAY_NAME_MAX} characters on one line, and not only spaces.")
@@ -245,6 +257,11 @@ impl fmt::Display for Refused {
             }
         }
     }
+}
+
+/// Returns a wait in whole seconds, at least one.
+fn whole_seconds(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000).max(1)
 }
 
 impl std::error::Error for Refused {}

@@ -28,7 +28,7 @@ pub(crate) struct Room {
     pub host: Host,
     pub persons: BTreeMap<PersonId, Person>,
     /// What is muted, of the persons of whom something is. It is not kept on the seat, so that somebody who comes back by an open
-    /// seat stays muted.
+    /// seat stays muted. Of those who have left it has what the host has muted.
     pub mutes: BTreeMap<PersonId, Muted>,
     /// The persons who are not connected, by when they leave.
     pub leaving: BTreeSet<(Instant, PersonId)>,
@@ -38,6 +38,10 @@ pub(crate) struct Room {
     pub sources: BTreeMap<ParticipantName, Source>,
     pub cool_downs: BTreeMap<PersonId, Instant>,
     pub pk: Pk,
+    /// When this room has proposed a PK within [`crate::pk::WINDOW`], the oldest first.
+    pub pk_proposed: VecDeque<Instant>,
+    /// The rooms whose proposal came to nothing, and until when they may not propose again to this one.
+    pub pk_refused: BTreeMap<RoomName, Instant>,
     /// When the room ends, while nobody is in it and nobody asked for it to be kept.
     pub empty_until: Option<Instant>,
     /// The mix that the last effect gave out.
@@ -72,6 +76,8 @@ impl Room {
             sources: BTreeMap::new(),
             cool_downs: BTreeMap::new(),
             pk: Pk::None,
+            pk_proposed: VecDeque::new(),
+            pk_refused: BTreeMap::new(),
             empty_until: None,
             mix: Mix::default(),
             deadline: None,

@@ -108,6 +108,12 @@ impl Rooms {
         Ok(self.get(room)?.host_view())
     }
 
+    /// Whether `person` may publish as the host of a room. Ask before a publisher gets that name, so that nobody holds it who is
+    /// then sent away.
+    pub fn may_be_host(&self, room: &RoomName, person: &PersonId) -> bool {
+        self.rooms.get(room).is_none_or(|room| room.may_be_host(person))
+    }
+
     /// Returns one seat of a room.
     pub fn seat(&self, room: &RoomName, seat: SeatNo) -> Result<SeatView, Refused> {
         let room = self.get(room)?;

@@ -114,6 +114,11 @@ impl Muted {
         Self { video_by_host: false, audio_by_host: false, ..self }
     }
 
+    /// Returns the mutes of the host alone.
+    pub(crate) fn by_host(self) -> Self {
+        Self { video_by_self: false, audio_by_self: false, ..self }
+    }
+
     pub(crate) fn view(self) -> MutedByView {
         let by = |host: bool, own: bool| match (host, own) {
             (true, _) => Some(MutedBy::Host),

@@ -46,8 +46,14 @@ pub struct Snapshot {
     pub sources: Vec<SourceSnapshot>,
     /// Those who were removed from the mic, and for how long they may not ask.
     pub cool_downs: Vec<(PersonId, Duration)>,
+    /// What the host has muted of people who have left.
+    pub muted: Vec<(PersonId, Muted)>,
     /// The PK.
     pub pk: Pk<Duration>,
+    /// How long ago the room has proposed a PK, each time that counts yet.
+    pub pk_proposed: Vec<Duration>,
+    /// The rooms that may not propose one to this room, and for how long.
+    pub pk_refused: Vec<(RoomName, Duration)>,
     /// How long an empty room that nobody created still lives.
     pub empty: Option<Duration>,
 }
@@ -150,6 +156,7 @@ impl Snapshot {
         let has_something = room.people_with_something().into_iter();
         let persons = has_something.filter_map(|id| room.persons.get_key_value(id)).map(person);
         let cool_downs = room.cool_downs.iter();
+        let muted = |(id, muted): (&PersonId, &Muted)| (id.clone(), *muted);
         Self {
             room: room.name.clone(),
             settings: room.settings.clone(),
@@ -166,7 +173,10 @@ impl Snapshot {
             seats: seats.collect(),
             sources: room.sources.iter().map(source).collect(),
             cool_downs: cool_downs.map(|(id, until)| (id.clone(), left(*until))).collect(),
+            muted: room.mutes.iter().filter(|(id, _)| !room.persons.contains_key(*id)).map(muted).collect(),
             pk: room.pk.map(left),
+            pk_proposed: room.pk_proposed.iter().map(|at| now.saturating_duration_since(*at)).collect(),
+            pk_refused: room.pk_refused.iter().map(|(other, until)| (other.clone(), left(*until))).collect(),
             empty: room.empty_until.map(left),
         }
     }
@@ -204,7 +214,10 @@ impl Snapshot {
         };
         room.sources = self.sources.into_iter().map(source).collect();
         room.cool_downs = self.cool_downs.into_iter().map(|(person, left)| (person, until(left))).collect();
+        room.mutes.extend(self.muted.into_iter().filter(|(id, _)| !room.persons.contains_key(id)));
         room.pk = self.pk.map(until);
+        room.pk_proposed.extend(self.pk_proposed.into_iter().map(|age| now.checked_sub(age).unwrap_or(now)));
+        room.pk_refused = self.pk_refused.into_iter().map(|(other, left)| (other, until(left))).collect();
         let lonely = !room.kept && room.is_empty();
         let empty = self.empty.unwrap_or(room.settings.timeouts.empty);
         room.empty_until = lonely.then(|| until(empty));

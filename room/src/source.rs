@@ -64,7 +64,7 @@ impl Room {
         if self.is_host(person) {
             return Ok(());
         }
-        if !self.host_is_vacant_for(person) {
+        if !self.may_be_host(person) {
             return Err(RevokeReason::NotHost);
         }
         if self.persons.contains_key(person) {
@@ -86,6 +86,7 @@ impl Room {
     ) -> Result<(), RevokeReason> {
         let person = participant.person();
         match self.phase_of(&person) {
+            Some((seat, Phase::Invited { .. })) if self.seats[seat.index()].locked => Err(RevokeReason::NotSeated),
             // To publish accepts an invitation.
             Some((seat, phase)) => {
                 if phase != Phase::OnMic {

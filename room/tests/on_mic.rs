@@ -2,7 +2,9 @@
 
 mod stage;
 
-use onmic_room::{Authority, Command, Effect, Event, HostLeaves, Refused, RevokeReason, SeatState, Settings, Who};
+use onmic_room::{
+    Actor, Authority, Command, Effect, Event, HostLeaves, Input, Refused, RevokeReason, SeatState, Settings, Who,
+};
 use stage::{
     Stage, events, grant, invite, kinds, mute, participant, person, request, revoked, room, seat, seconds, settings,
 };
@@ -19,7 +21,7 @@ fn a_viewer_asks_is_granted_and_is_in_the_program() {
     assert_eq!((&ticket.person, ticket.seat, ticket.expires_in), (&person("anna"), Some(seat(1)), seconds(10)));
     assert_eq!(stage.program("red"), "host");
 
-    let input = onmic_room::Input::SourceConnecting { room: room("red"), participant: participant("anna") };
+    let input = Input::SourceConnecting { room: room("red"), participant: participant("anna") };
     assert_eq!(kinds("red", &stage.apply(input).unwrap()), ["mic-connecting"]);
     let up = stage.up("red", "anna");
     assert_eq!(kinds("red", &up), ["source-up", "mic-on"]);
@@ -41,7 +43,7 @@ fn the_program_expects_a_person_from_the_grant_until_they_are_up_or_have_failed(
     assert!(!expects(&stage), "a request or an invitation is not a grant");
     let granted = stage.by("mia", grant("anna")).unwrap();
     assert!(matches!(granted.last(), Some(Effect::Mix { mix, .. }) if mix.expects), "{granted:?}");
-    let input = onmic_room::Input::SourceConnecting { room: room("red"), participant: participant("anna") };
+    let input = Input::SourceConnecting { room: room("red"), participant: participant("anna") };
     stage.apply(input).unwrap();
     assert!(expects(&stage));
     stage.up("red", "anna");
@@ -210,6 +212,51 @@ fn a_mute_survives_a_flap_and_ends_with_the_next_grant() {
 }
 
 #[test]
+fn what_the_host_has_muted_stays_muted_for_who_leaves_and_comes_back() {
+    let settings = || Settings { open_seats: true, ..settings() };
+    let mut stage = Stage::new(settings());
+    stage.up("red", "zoe"); // An encoder alone, which nothing keeps in the room but its seat.
+    let own = Actor::new(person("zoe"), Authority::CoHost);
+    let herself = Command::Mute { who: person("zoe").into(), audio: None, video: Some(true) };
+    stage.apply(Input::Command { room: room("red"), by: own.clone(), command: herself }).unwrap();
+    stage.by("mia", mute("zoe", true)).unwrap();
+    let leave = Command::LeaveMic { person: person("zoe") };
+    stage.apply(Input::Command { room: room("red"), by: own, command: leave }).unwrap();
+    assert!(stage.view("red").persons.iter().all(|known| known.person != person("zoe")), "she is gone");
+    let now = stage.now;
+    let mut again = onmic_room::Rooms::new(onmic_room::Limits::default(), settings()).unwrap();
+    assert!(again.restore(now, vec![stage.rooms.snapshot(now, &room("red")).unwrap()]).is_empty());
+    for rooms in [&mut stage.rooms, &mut again] {
+        let up = Input::SourceUp {
+            room: room("red"),
+            participant: participant("zoe"),
+            person: None,
+            video: true,
+            audio: true,
+        };
+        rooms.apply(now, up).unwrap();
+        let seat = rooms.seat_of(&room("red"), &person("zoe")).unwrap().unwrap();
+        assert_eq!(seat.muted_by.audio, Some(onmic_room::MutedBy::Host));
+        assert_eq!(seat.muted_by.video, None, "her own mute is over");
+    }
+}
+
+#[test]
+fn an_invitation_to_a_seat_that_was_locked_since_is_not_accepted_in_any_way() {
+    let mut stage = Stage::new(settings());
+    stage.join("red", "anna", Authority::Viewer);
+    stage.by("mia", invite("anna")).unwrap();
+    let lock = |locked| Command::LockSeat { seat: seat(1), locked };
+    stage.by("mia", lock(true)).unwrap();
+    let accept = || Command::Accept { person: person("anna") };
+    assert_eq!(stage.by("anna", accept()), Err(Refused::SeatLocked(seat(1))));
+    let up = stage.up("red", "anna");
+    assert_eq!(revoked(&up), [("anna".to_owned(), RevokeReason::NotSeated)]);
+    stage.by("mia", lock(false)).unwrap();
+    stage.by("anna", accept()).unwrap();
+}
+
+#[test]
 fn sources_with_one_track_are_shown_or_heard() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
@@ -262,7 +309,7 @@ fn an_empty_room_ends_unless_it_is_kept() {
     assert!(matches!(ended.last(), Some(Effect::Ended { .. })));
     assert!(stage.rooms.room(&room("blue")).is_none());
 
-    let open = onmic_room::Input::Open { room: room("kept"), settings: settings(), kept: true };
+    let open = Input::Open { room: room("kept"), settings: settings(), kept: true };
     stage.apply(open).unwrap();
     stage.pass(seconds(1_000));
     assert!(stage.rooms.room(&room("kept")).is_some());
@@ -272,8 +319,8 @@ fn an_empty_room_ends_unless_it_is_kept() {
 fn event_numbers_go_on_in_a_later_room_of_the_same_name() {
     let mut stage = Stage::new(settings());
     let before = stage.view("red").number;
-    let by = onmic_room::Actor::admin();
-    stage.apply(onmic_room::Input::End { room: room("red"), by }).unwrap();
+    let by = Actor::admin();
+    stage.apply(Input::End { room: room("red"), by }).unwrap();
     stage.join("red", "anna", Authority::Viewer);
     assert!(stage.view("red").number > before);
 }
@@ -282,8 +329,8 @@ fn event_numbers_go_on_in_a_later_room_of_the_same_name() {
 fn an_ended_room_closes_every_publisher() {
     let mut stage = Stage::new(settings());
     stage.on_mic("anna");
-    let by = onmic_room::Actor::admin();
-    let ended = stage.apply(onmic_room::Input::End { room: room("red"), by }).unwrap();
+    let by = Actor::admin();
+    let ended = stage.apply(Input::End { room: room("red"), by }).unwrap();
     let reason = RevokeReason::RoomEnded;
     assert_eq!(revoked(&ended), [("anna".to_owned(), reason), ("host".to_owned(), reason)]);
 }

@@ -37,12 +37,73 @@ fn a_proposal_is_refused_taken_back_or_expires() {
     let propose = || Command::ProposePk { room: room("blue") };
     stage.by("mia", propose()).unwrap();
     assert_eq!(kinds("red", &stage.by_in("blue", "kim", Command::RefusePk).unwrap()), ["pk-refused"]);
+    stage.pass(seconds(60));
     stage.by("mia", propose()).unwrap();
     assert_eq!(kinds("blue", &stage.by("mia", Command::EndPk).unwrap()), ["pk-ended"]);
+    stage.pass(seconds(60));
     stage.by("mia", propose()).unwrap();
     let expired = stage.pass(seconds(30));
     assert!(matches!(events(&expired)[0], Event::PkEnded { reason: PkEndReason::Expired, .. }));
     assert_eq!(stage.view("blue").pk, None);
+}
+
+#[test]
+fn a_proposal_that_came_to_nothing_is_not_repeated_for_a_minute_however_it_ended() {
+    type End = fn(&mut Stage);
+    let propose = || Command::ProposePk { room: room("blue") };
+    let ends: [(&str, End); 3] = [
+        ("refused", |stage| drop(stage.by_in("blue", "kim", Command::RefusePk).unwrap())),
+        ("taken back", |stage| drop(stage.by("mia", Command::EndPk).unwrap())),
+        ("expired", |stage| drop(stage.pass(seconds(30)))),
+    ];
+    for (how, end) in ends {
+        let mut stage = Stage::new(settings());
+        stage.by("mia", propose()).unwrap();
+        end(&mut stage);
+        let refused = stage.by("mia", propose()).unwrap_err();
+        assert_eq!(refused.code(), "pk-cooling-down", "{how}");
+        assert!(refused.to_string().contains("60 s"), "{how}: {refused}");
+        let backend = Actor { person: None, authority: Authority::Host };
+        let input = Input::Command { room: room("red"), by: backend, command: propose() };
+        assert_eq!(stage.apply(input).unwrap_err().code(), "pk-cooling-down", "{how}: whoever proposes for the room");
+        stage.by_in("blue", "kim", Command::ProposePk { room: room("red") }).unwrap();
+        stage.by("mia", Command::AcceptPk).unwrap();
+        stage.by("mia", Command::EndPk).unwrap();
+        stage.pass(seconds(60));
+        stage.by("mia", propose()).unwrap();
+    }
+}
+
+#[test]
+fn an_offer_keeps_no_room_from_proposing_to_a_third() {
+    let mut stage = Stage::new(settings());
+    stage.join("green", "zoe", Authority::Host);
+    stage.by("mia", Command::ProposePk { room: room("blue") }).unwrap();
+    let proposed = stage.by_in("blue", "kim", Command::ProposePk { room: room("green") }).unwrap();
+    assert_eq!(kinds("red", &proposed), ["pk-refused"]);
+    assert_eq!(kinds("blue", &proposed), ["pk-refused", "pk-proposed"]);
+    assert_eq!((stage.view("red").pk, stage.view("green").pk.unwrap().state), (None, PkState::Offered));
+}
+
+#[test]
+fn a_room_proposes_five_times_a_minute_to_whomever() {
+    let mut stage = Stage::new(settings());
+    let others = ["a", "b", "c", "d", "e", "f"];
+    for other in others {
+        stage.join(other, "zoe", Authority::Host);
+    }
+    let propose = |stage: &mut Stage, other: &str| {
+        stage.by("mia", Command::ProposePk { room: room(other) })?;
+        stage.by("mia", Command::EndPk)
+    };
+    for other in &others[..5] {
+        propose(&mut stage, other).unwrap();
+    }
+    let refused = propose(&mut stage, "f").unwrap_err();
+    assert_eq!((refused.code(), refused.kind()), ("pk-too-many", onmic_room::RefusedKind::Full));
+    assert!(refused.to_string().contains("60 s"), "{refused}");
+    stage.pass(seconds(60));
+    propose(&mut stage, "f").unwrap();
 }
 
 #[test]

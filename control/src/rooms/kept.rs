@@ -188,7 +188,13 @@ struct Room {
     seats: Vec<Seat>,
     sources: Vec<Source>,
     cool_downs: BTreeMap<String, Ms>,
+    #[serde(default)]
+    muted: BTreeMap<String, Mutes>,
     pk: Option<KeptPk>,
+    #[serde(default)]
+    pk_proposed: Vec<Ms>,
+    #[serde(default)]
+    pk_refused: BTreeMap<String, Ms>,
     empty: Option<Ms>,
 }
 
@@ -400,7 +406,10 @@ impl Room {
             seats: snapshot.seats.iter().map(seat).collect(),
             sources: snapshot.sources.iter().map(source).collect(),
             cool_downs: snapshot.cool_downs.iter().map(|(id, left)| (id.to_string(), (*left).into())).collect(),
+            muted: snapshot.muted.iter().map(|(id, muted)| (id.to_string(), (*muted).into())).collect(),
             pk,
+            pk_proposed: snapshot.pk_proposed.iter().map(|age| (*age).into()).collect(),
+            pk_refused: snapshot.pk_refused.iter().map(|(other, left)| (other.to_string(), (*left).into())).collect(),
             empty: snapshot.empty.map(Into::into),
         }
     }
@@ -452,6 +461,8 @@ impl Room {
             Some(KeptPk::On(with, until)) => Pk::On { with: with.parse()?, until: until.map(Into::into) },
         };
         let cool_down = |(person, left): (String, Ms)| Ok((person.parse()?, left.into()));
+        let muted = |(person, muted): (String, Mutes)| Ok((person.parse()?, muted.into()));
+        let refused = |(other, left): (String, Ms)| Ok((other.parse()?, left.into()));
         let host = HostSnapshot {
             person: self.host.person.map(|person| person.parse()).transpose()?,
             name: self.host.name,
@@ -469,7 +480,10 @@ impl Room {
             seats: all(self.seats, seat)?,
             sources: all(self.sources, source)?,
             cool_downs: all(self.cool_downs, cool_down)?,
+            muted: all(self.muted, muted)?,
             pk,
+            pk_proposed: self.pk_proposed.into_iter().map(Into::into).collect(),
+            pk_refused: all(self.pk_refused, refused)?,
             empty: self.empty.map(Into::into),
         })
     }
@@ -587,6 +601,8 @@ mod tests {
             failed: Some("ICE failed.".into()),
         });
         snapshot.cool_downs.push(("zoe".parse().unwrap(), left));
+        snapshot.muted.push(("zoe".parse().unwrap(), Muted { audio_by_host: true, ..Default::default() }));
+        snapshot.pk_refused.push(("blue".parse().unwrap(), left));
         snapshot.empty = Some(left);
         let mut look = Look { labels: true, ..Look::default() };
         look.set_layout(serde_json::from_value(serde_json::json!({"kind": "solo"})).unwrap()).unwrap();

@@ -75,6 +75,8 @@ export const roomsEn = {
   'refused.pk-with-self': 'A room cannot have a PK with itself.',
   'refused.pk-busy': 'That room is in a PK, or has a PK proposal.',
   'refused.pk-without-host': 'That room has no host at the moment.',
+  'refused.pk-cooling-down': 'That room has not taken your PK proposal. Propose again a little later.',
+  'refused.pk-too-many': 'Too many PK proposals. Propose again a little later.',
   'refused.pk-not-proposed': 'The PK proposal is no longer valid.',
   'refused.room-unknown': 'There is no such room.',
 

@@ -76,6 +76,8 @@ export const roomsZh: Record<RoomKey, string> = {
   'refused.pk-with-self': '不能与自己的房间连线 PK。',
   'refused.pk-busy': '对方房间正在 PK 或已有邀请。',
   'refused.pk-without-host': '对方房间没有主播在场。',
+  'refused.pk-cooling-down': '对方房间没有接受您的 PK 邀请，请稍后再邀请。',
+  'refused.pk-too-many': 'PK 邀请太频繁，请稍后再试。',
   'refused.pk-not-proposed': 'PK 邀请已失效。',
   'refused.room-unknown': '没有这个房间。',
 
