@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use onmic_config::Config;
-use onmic_control::{Api, Rooms, Standing, Tickets, TokenGate};
+use onmic_control::{Api, RoomGate, Rooms, Standing, Tickets, TokenGate};
 use onmic_edge::flv;
 use onmic_edge::hls::Hls;
 use onmic_http::door::{self, Door};
@@ -100,7 +100,7 @@ impl Node {
             .context("the rooms cannot be configured like this")?;
         let parts = Parts { hub, gate, transcoder, rtc, hls, stage, rooms, kept_open, store };
 
-        let Parts { hub, gate, hls, rooms, .. } = &parts;
+        let Parts { hub, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
         let routes = parts.routes(config, rtmp.map_or(0, |rtmp| rtmp.port()), metrics.clone(), &stop);
         let (proxies, limits) = (settings::proxies(config), settings::http(config, listeners.capacity));
@@ -111,7 +111,7 @@ impl Node {
             let Some(listener) = listener else { continue };
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
             let settings = settings::rtmp(config, listeners.capacity, tls);
-            endless(&mut tasks, rtmp::serve(listener, settings, hub.clone(), gate.clone(), stop.clone()));
+            endless(&mut tasks, rtmp::serve(listener, settings, hub.clone(), parts.publishers(), stop.clone()));
         }
         let streams = hls.clone();
         endless(&mut tasks, async move { streams.run().await });
@@ -175,13 +175,18 @@ impl Node {
 }
 
 impl Parts {
+    /// Returns the gate that asks the rooms, too.
+    fn publishers(&self) -> Arc<RoomGate> {
+        Arc::new(RoomGate::new(self.gate.clone(), self.rooms.clone()))
+    }
+
     fn routes(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Routes {
         let Self { hub, gate, rtc, hls, stage, rooms, kept_open, .. } = self;
         let (directed, seated) = (rooms.clone(), rooms.clone());
         let signalling = Signalling {
             hub: hub.clone(),
             returns: stage.clone(),
-            gate: gate.clone(),
+            gate: self.publishers(),
             offers: Arc::new(settings::offers(config)),
             rtc: rtc.clone(),
             sync: Arc::new(move |room| directed.sync(room)),

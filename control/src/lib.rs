@@ -20,6 +20,7 @@ mod webhook;
 pub use api::Api;
 pub use auth::TokenGate;
 pub use keys::{Keyring, Keys, KeysError, SECRET_BYTES};
+pub use rooms::gate::RoomGate;
 pub use rooms::words::{AvSync, HostLeaves};
 pub use rooms::{Keeping, Rooms, RoomsConfig};
 pub use standing::Standing;

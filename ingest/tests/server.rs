@@ -18,7 +18,7 @@ use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Pace, Permit, Permits, Spent, Track, Work, flv,
+    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Pace, Permit, Permits, Presence, Spent, Track, Work, flv,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -818,6 +818,13 @@ async fn refusals_and_the_ends_of_connections_are_counted_by_their_reason() {
         publisher.client.publish("live", key);
         publisher.send().await;
         publisher.expect("NetStream.Publish.Start").await;
+        // One that had sent nothing would give its name away.
+        publisher.client.video(0, flv::write_video_config(&hevc().0)).video(0, hevc_frame(&hevc().1, 0));
+        publisher.send().await;
+        let name = key.trim_end_matches("?token=T").parse().unwrap();
+        while server.hub.source(&name).is_none_or(|source| source.presence() != Presence::Live) {
+            tokio::task::yield_now().await;
+        }
         publishers.push(publisher);
     }
     for (key, code) in [

@@ -83,7 +83,7 @@ impl Publication {
 
     /// Notes that the publisher itself is connected, which its offer alone did not show.
     pub fn arrived(&mut self, now: Instant) {
-        self.source.hear(self.publisher, now);
+        self.source.arrived(self.publisher, now);
     }
 
     /// Notes what tells how its tracks lie beside each other. By WHIP reports are awaited until this is called.

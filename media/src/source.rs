@@ -118,8 +118,10 @@ pub struct Source {
 struct State {
     last: Publisher,
     connected: bool,
-    /// Whether the publisher itself was heard. Until then it has the name against other offers only.
+    /// Whether the publisher itself was heard.
     arrived: bool,
+    /// Whether a frame of it has come. Until then it has the name against other offers only.
+    sends: bool,
     /// The arrival of the last frame, or the connect before the first frame.
     last_heard: Instant,
 }
@@ -133,7 +135,7 @@ impl Source {
         changes: Changes,
         (bitrate, now): (u64, Instant),
     ) -> Arc<Self> {
-        let state = State { last: publisher, connected: false, arrived: false, last_heard: now };
+        let state = State { last: publisher, connected: false, arrived: false, sends: false, last_heard: now };
         let publisher = watch::Sender::new(0);
         Arc::new(Self {
             name,
@@ -324,12 +326,13 @@ impl Source {
         }
     }
 
-    /// Whether a publisher that comes in by `by` may have the name now.
+    /// Whether a publisher that comes in by `by` may have the name now. One that has sent nothing yet keeps it from nobody whose
+    /// connection is there, so nobody holds a name by connections that send nothing.
     pub(crate) fn may_be_taken(&self, by: Protocol, now: Instant, grace: Duration) -> bool {
         let state = self.state.lock();
         let silent = now.saturating_duration_since(state.last_heard);
-        let only_offered = !state.arrived && (by.arrives_with_its_request() || silent > OFFER_PATIENCE);
-        !state.connected || only_offered || silent > grace
+        let sends_nothing = !state.sends && (by.arrives_with_its_request() || silent > OFFER_PATIENCE);
+        !state.connected || sends_nothing || silent > grace
     }
 
     pub(crate) fn is_abandoned(&self, now: Instant, grace: Duration) -> bool {
@@ -343,6 +346,7 @@ impl Source {
     pub(crate) fn connect(&self, publisher: Publisher, now: Instant) -> u64 {
         let mut state = self.state.lock();
         state.arrived = publisher.protocol.arrives_with_its_request();
+        state.sends = false;
         state.last = publisher;
         state.connected = true;
         state.last_heard = now;
@@ -363,11 +367,21 @@ impl Source {
 
     /// Notes a frame of `publisher`. Returns false if it was taken over.
     pub(crate) fn hear(&self, publisher: u64, now: Instant) -> bool {
+        self.heard(publisher, true, now)
+    }
+
+    /// Notes that `publisher` is connected.
+    pub(crate) fn arrived(&self, publisher: u64, now: Instant) {
+        self.heard(publisher, false, now);
+    }
+
+    fn heard(&self, publisher: u64, sends: bool, now: Instant) -> bool {
         let mut state = self.state.lock();
         let current = self.is_current(publisher);
         if current {
             state.last_heard = now;
             state.arrived = true;
+            state.sends |= sends;
         }
         current
     }

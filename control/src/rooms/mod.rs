@@ -17,6 +17,7 @@ mod entry;
 pub mod event;
 mod expel;
 pub mod fair;
+pub mod gate;
 mod guests;
 mod keep;
 mod kept;
@@ -499,6 +500,11 @@ impl Rooms {
             live.tell(grant.person, &ServerMessage::Ticket { ticket: &ticket }.render().into());
         }
         ticket
+    }
+
+    /// Returns whether a publisher who is this person may have a name: that of the host is for the host, and for who may become it.
+    pub fn may_publish_as(&self, name: &SourceName, person: Option<&PersonId>) -> bool {
+        person.is_none_or(|person| !name.is_host() || self.desk.lock().machine.may_be_host(&name.room, person))
     }
 
     /// Returns when a room began, if there is one.

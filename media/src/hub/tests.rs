@@ -78,15 +78,32 @@ fn an_offer_whose_publisher_has_not_connected_gives_way_to_one_that_is_there_and
     assert!(!first.is_current());
     let third = hub.publish(&key(), Protocol::Rtmp, milli(2_502)).unwrap();
     assert!(!second.is_current());
-    hub.publish(&key(), Protocol::Whip, milli(9_000)).unwrap_err(); // An RTMP publisher is there from the beginning.
     drop(third);
     let mut fourth = hub.publish(&key(), Protocol::Whip, milli(9_000)).unwrap();
     fourth.arrived(milli(9_100));
+    fourth.push(arrival(0, true), milli(9_200)).unwrap();
     for other in [Protocol::Rtmp, Protocol::Whip] {
-        hub.publish(&key(), other, milli(19_000)).unwrap_err(); // One that has connected has the grace period.
+        hub.publish(&key(), other, milli(19_000)).unwrap_err(); // One that has sent something has the grace period.
     }
-    fourth.push(arrival(0, true), milli(19_001)).unwrap();
+    fourth.push(arrival(90_000, true), milli(19_001)).unwrap();
     hub.publish(&key(), Protocol::Rtmp, milli(29_000)).unwrap_err();
+}
+
+#[test]
+fn a_publisher_that_has_sent_nothing_holds_its_name_until_another_comes_by_whatever_protocol() {
+    let start = Instant::now();
+    let hub = hub(start);
+    let milli = |millis| start + Duration::from_millis(millis);
+    let silent = hub.publish(&key(), Protocol::Rtmp, start).unwrap();
+    hub.publish(&key(), Protocol::Whip, milli(2_500)).unwrap_err(); // An offer is a letter. It comes again.
+    let next = hub.publish(&key(), Protocol::Rtmp, milli(100)).unwrap();
+    assert!(!silent.is_current() && next.is_current());
+    let mut by_whip = hub.publish(&key(), Protocol::Whip, milli(2_601)).unwrap();
+    by_whip.arrived(milli(2_700));
+    let mut last = hub.publish(&key(), Protocol::Rtmp, milli(2_800)).unwrap();
+    assert!(!by_whip.is_current(), "it was connected, and sent nothing");
+    last.push(arrival(0, true), milli(2_900)).unwrap();
+    hub.publish(&key(), Protocol::Rtmp, milli(3_000)).unwrap_err();
 }
 
 #[test]
