@@ -116,6 +116,9 @@ impl TokenGate {
     fn must_hold(&self, room: &RoomName, network: Option<&Principal>, claims: &Claims) -> Result<(), Refusal> {
         claims.must_be_current(&self.standing.tickets)?;
         let (bans, now) = (&self.standing.bans, self.standing.clock.now());
+        if let Some(participant) = claims.alias() {
+            bans.admit(room, &participant, now)?;
+        }
         match (claims.person(), claims.nameless(network)) {
             (Ok(Some(person)), _) if claims.authority() != Authority::Admin => bans.admit(room, &person, now),
             (_, Some(who)) => bans.admit_nameless(room, &who, now),

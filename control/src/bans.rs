@@ -51,21 +51,28 @@ pub struct Ban {
     pub nameless: Vec<Principal>,
 }
 
-/// A room, or the node, has the most bans that it may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+/// There are as many bans as may be. Its Display is the sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The room has as many.
+    #[error("This room has {BANS_MAX} bans already, the limit. Lift one first.")]
+    Room,
+    /// As many rooms of the node have some.
+    #[error("{ROOMS_MAX} rooms of this server have bans already, the limit. Lift those of another room first.")]
+    Node,
+}
 
 impl Bans {
     /// Bans somebody, in place of the ban that they have. Returns whether the ban is new.
     pub fn ban(&self, room: &RoomName, person: &PersonId, ban: Ban, now: Instant) -> Result<bool, Full> {
         let mut rooms = self.rooms.write();
         if !rooms.contains_key(room) && rooms.len() >= ROOMS_MAX {
-            return Err(Full);
+            return Err(Full::Node);
         }
         let bans = rooms.entry(room.clone()).or_default();
         bans.expire(now);
         if !bans.persons.contains_key(person) && bans.persons.len() >= BANS_MAX {
-            return Err(Full);
+            return Err(Full::Room);
         }
         Ok(bans.insert(person, ban))
     }
@@ -250,13 +257,25 @@ mod tests {
     }
 
     #[test]
+    fn a_node_whose_rooms_have_their_bans_says_so_of_itself() {
+        let (bans, start, ben) = (Bans::default(), Instant::now(), person("ben"));
+        let ban = Ban { until: start + Duration::from_secs(1), reason: String::new(), nameless: Vec::new() };
+        for number in 0..ROOMS_MAX {
+            bans.ban(&room(&format!("r{number}")), &ben, ban.clone(), start).unwrap();
+        }
+        let full = bans.ban(&room("red"), &ben, ban, start).unwrap_err();
+        assert_eq!(full, Full::Node);
+        assert!(full.to_string().contains("of this server"), "{full}");
+    }
+
+    #[test]
     fn a_room_has_a_limit_of_bans_and_those_that_are_over_do_not_count() {
         let (bans, start, red) = (Bans::default(), Instant::now(), room("red"));
         let ban = Ban { until: start + Duration::from_secs(1), reason: String::new(), nameless: Vec::new() };
         for number in 0..BANS_MAX {
             bans.ban(&red, &person(&format!("p{number}")), ban.clone(), start).unwrap();
         }
-        assert_eq!(bans.ban(&red, &person("ben"), ban.clone(), start), Err(Full));
+        assert_eq!(bans.ban(&red, &person("ben"), ban.clone(), start), Err(Full::Room));
         assert_eq!(bans.ban(&red, &person("p1"), ban.clone(), start), Ok(false));
         assert_eq!(bans.ban(&room("blue"), &person("ben"), ban.clone(), start), Ok(true));
         let later = start + Duration::from_secs(1);

@@ -176,6 +176,14 @@ impl Claims {
         }
     }
 
+    /// Returns the participant as whom a co-host's token publishes, where its `sub` is another id: a host who bans the participant
+    /// means whoever publishes as them. A ticket is its person's.
+    pub fn alias(&self) -> Option<PersonId> {
+        let participant = self.participant.as_deref().filter(|_| self.role == Role::CoHost && self.seat.is_none())?;
+        let participant = participant.parse().ok()?;
+        (self.person().ok().flatten().as_ref() != Some(&participant)).then_some(participant)
+    }
+
     /// Returns the person who comes to a room with the token. A viewer whose `sub` cannot be an id comes as a guest, so that others
     /// see them, and a host can send them out.
     pub fn comer(&self) -> Result<Option<PersonId>, Refusal> {
@@ -218,6 +226,14 @@ impl Claims {
     pub fn principal(&self, network: Option<Principal>) -> Option<Principal> {
         let is_backend = self.role == Role::Admin || (self.role == Role::Host && self.sub.is_none());
         self.owner().or(network).filter(|_| !is_backend)
+    }
+
+    /// Returns whose rate the requests and commands with this token keep in `room`: that of whoever answers for it. Hosts whose token
+    /// names nobody keep one together, for they direct one room and are trusted with no more than that. Admins keep none.
+    pub fn answers(&self, room: &RoomName, network: Option<Principal>) -> Option<Principal> {
+        let hosts =
+            (self.role == Role::Host && self.sub.is_none()).then(|| Principal::Token(format!("host/{room}").into()));
+        hosts.or_else(|| self.principal(network))
     }
 
     /// Returns who is counted for the room that a publisher with this token opens. Hosts and admins count for nobody.
@@ -284,7 +300,7 @@ impl Claims {
         };
         let (room, person, place) = (room_of(action).clone(), self.person().ok().flatten(), place_of(action));
         let ticket = self.seat.and(self.jti.as_deref()).map(Into::into);
-        Grant { room, person, nameless: self.nameless(network), place, ticket, until }
+        Grant { room, person, alias: self.alias(), nameless: self.nameless(network), place, ticket, until }
     }
 
     /// Checks that the role allows an action.
@@ -429,6 +445,23 @@ mod tests {
         };
         assert_eq!(co_host("anna"), Ok(Some("anna".into())));
         assert!(co_host("a@b").is_err());
+    }
+
+    #[test]
+    fn hosts_whose_token_names_nobody_keep_one_rate_for_their_room() {
+        let claims = |role: &str, sub: Option<&str>| {
+            let mut claims = json!({"exp": FAR, "room": "*", "role": role});
+            sub.into_iter().for_each(|sub| claims["sub"] = json!(sub));
+            serde_json::from_value::<Claims>(claims).unwrap()
+        };
+        let network = Principal::at("192.0.2.7".parse().unwrap());
+        let answers = |claims: &Claims, room: &str| claims.answers(&room.parse().unwrap(), Some(network.clone()));
+        let host = claims("host", None);
+        assert!(answers(&host, "red").is_some_and(|who| who != network));
+        assert_ne!(answers(&host, "red"), answers(&host, "blue"));
+        assert_eq!(answers(&claims("admin", None), "red"), None);
+        assert_eq!(answers(&claims("host", Some("mia")), "red"), Some(Principal::Token("mia".into())));
+        assert_eq!(answers(&claims("viewer", None), "red"), Some(network.clone()));
     }
 
     #[test]

@@ -49,15 +49,15 @@ impl GuestKeys {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Returns the key of `person`. The slash separates, because neither names nor epochs hold one.
-    pub fn key(&self, room: &str, person: &str, epoch: &str) -> String {
-        hex(hmac::sign(&self.0, format!("{room}/{person}/{epoch}").as_bytes()).as_ref())
+    /// Returns the key of `person` who has come in this way. The slash separates, because neither names nor epochs hold one.
+    pub fn key(&self, room: &str, person: &str, epoch: &str, way: &str) -> String {
+        hex(hmac::sign(&self.0, format!("{room}/{person}/{epoch}/{way}").as_bytes()).as_ref())
     }
 
-    /// Whether `key` is the key of `person`.
-    pub fn fits(&self, key: &str, room: &str, person: &str, epoch: &str) -> bool {
+    /// Whether `key` is the key of `person` who has come in this way.
+    pub fn fits(&self, key: &str, room: &str, person: &str, epoch: &str, way: &str) -> bool {
         let Some(tag) = unhex(key) else { return false };
-        hmac::verify(&self.0, format!("{room}/{person}/{epoch}").as_bytes(), &tag).is_ok()
+        hmac::verify(&self.0, format!("{room}/{person}/{epoch}/{way}").as_bytes(), &tag).is_ok()
     }
 }
 
@@ -72,17 +72,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_fits_only_its_person_room_and_epoch() {
+    fn a_key_fits_only_its_person_room_epoch_and_way() {
         let keys = GuestKeys::new();
-        let key = keys.key("demo", "guest-abc", "e1");
-        assert!(keys.fits(&key, "demo", "guest-abc", "e1"));
-        assert!(!keys.fits(&key, "demo", "guest-abd", "e1"));
-        assert!(!keys.fits(&key, "other", "guest-abc", "e1"));
-        assert!(!keys.fits(&key, "demo", "guest-abc", "e2"));
+        let key = keys.key("demo", "guest-abc", "e1", "viewer");
+        assert!(keys.fits(&key, "demo", "guest-abc", "e1", "viewer"));
+        assert!(!keys.fits(&key, "demo", "guest-abd", "e1", "viewer"));
+        assert!(!keys.fits(&key, "other", "guest-abc", "e1", "viewer"));
+        assert!(!keys.fits(&key, "demo", "guest-abc", "e2", "viewer"));
+        assert!(!keys.fits(&key, "demo", "guest-abc", "e1", "host"));
         for bad in ["", "zz", "abc", "é", &"0".repeat(64)] {
-            assert!(!keys.fits(bad, "demo", "guest-abc", "e1"), "{bad}");
+            assert!(!keys.fits(bad, "demo", "guest-abc", "e1", "viewer"), "{bad}");
         }
-        assert!(!GuestKeys::new().fits(&key, "demo", "guest-abc", "e1"), "another process");
+        assert!(!GuestKeys::new().fits(&key, "demo", "guest-abc", "e1", "viewer"), "another process");
     }
 
     #[test]

@@ -344,7 +344,7 @@ mod tests {
         push(&mut publication, &pictures(), 0, true);
         push(&mut publication, &sound(48_000), 0, true);
         let (permits, room) = (Arc::new(Permits::default()), "demo".parse::<RoomName>().unwrap());
-        let grant = Grant { room, person: None, nameless: None, place: None, ticket: None, until: None };
+        let grant = Grant { room, person: None, alias: None, nameless: None, place: None, ticket: None, until: None };
         let gate = Arc::new(Granting { permits: permits.clone(), grant });
         let asked = Request::get("/flv/demo.flv").body(Body::empty()).unwrap();
         let answer = router(hub, gate, 1, &Shares::endless()).oneshot(asked).await.unwrap();

@@ -18,7 +18,8 @@ use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::gate::{Admission, OpenGate, Refusal, Shown};
 use onmic_media::hub::HubLimits;
 use onmic_media::{
-    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Pace, Permit, Permits, Presence, Spent, Track, Work, flv,
+    Action, Advice, Codec, Gate, Grant, Hub, MediaKind, NodeClock, Pace, Permit, Permits, Presence, Spent, Track, Work,
+    flv,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -897,7 +898,7 @@ impl Gate for Permitting {
         };
         // What the bystander opens has no end.
         let until = (room.as_str() == "demo").then_some(self.until);
-        let grant = Grant { room, person: None, nameless: None, place: None, ticket: None, until };
+        let grant = Grant { room, person: None, alias: None, nameless: None, place: None, ticket: None, until };
         Ok((Admission::default(), self.permits.open(grant)))
     }
 }

@@ -59,6 +59,8 @@ pub struct Grant {
     pub room: RoomName,
     /// The person of the claim, if it names one.
     pub person: Option<PersonId>,
+    /// The participant whom the claim names beside its person. What ends the one's right ends the other's.
+    pub alias: Option<PersonId>,
     /// Who answers for a claim that names nobody, if anybody has to.
     pub nameless: Option<Principal>,
     /// The place on mic that it acts for: as a publisher, or for a return feed.
@@ -138,9 +140,10 @@ struct Held {
 
 impl Held {
     fn keys(&self) -> impl Iterator<Item = (RoomName, Whose)> + use<> {
-        let Grant { room, person, nameless, place, ticket, .. } = self.grant.clone();
+        let Grant { room, person, alias, nameless, place, ticket, .. } = self.grant.clone();
         let named = [person.map(Whose::Person), nameless.map(Whose::Nameless)];
-        let whose = named.into_iter().chain([place.map(Whose::Place), ticket.map(Whose::Ticket)]);
+        let whose =
+            named.into_iter().chain([alias.map(Whose::Person), place.map(Whose::Place), ticket.map(Whose::Ticket)]);
         whose.flatten().map(move |whose| (room.clone(), whose))
     }
 }
@@ -307,7 +310,8 @@ mod tests {
     }
 
     fn grant(person: &str, until: Option<Instant>) -> Grant {
-        Grant { room: room(), person: Some(person.parse().unwrap()), nameless: None, place: None, ticket: None, until }
+        let person = Some(person.parse().unwrap());
+        Grant { room: room(), person, alias: None, nameless: None, place: None, ticket: None, until }
     }
 
     fn person(id: &str) -> Whose {
@@ -423,6 +427,7 @@ mod tests {
                     let grant = Grant {
                         room,
                         person,
+                        alias: (random.below(4) == 0).then(|| name(random.below(3)).parse().unwrap()),
                         nameless: answers.then(|| Principal::Token(name(random.below(3)).into())),
                         place: (random.below(3) == 0).then(|| name(random.below(3)).parse().unwrap()),
                         ticket: (random.below(3) == 0).then(|| name(random.below(3)).into()),
@@ -443,7 +448,7 @@ mod tests {
                     permits.end(&room, whose.clone(), why, when, now);
                     let is_meant = |grant: &Grant| {
                         let of = match &whose {
-                            Whose::Person(person) => grant.person.as_ref() == Some(person),
+                            Whose::Person(person) => [&grant.person, &grant.alias].contains(&&Some(person.clone())),
                             Whose::Place(place) => grant.place.as_ref() == Some(place),
                             Whose::Ticket(id) => grant.ticket.as_ref() == Some(id),
                             Whose::Nameless(who) => grant.nameless.as_ref() == Some(who),

@@ -15,6 +15,7 @@ use onmic_room::{Actor, RoomName};
 use super::Api;
 use super::commands::{WireCommand, malformed};
 use super::json;
+use crate::claims::Claims;
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
 use crate::rooms::rate::Doing;
@@ -29,21 +30,40 @@ pub struct Caller {
     permit: Permit,
 }
 
+/// Whoever may watch a room, and asks for something of it: a guest, too.
+pub struct Watcher {
+    pub room: RoomName,
+}
+
+/// Returns the room that an address names, what is shown for it, who answers for the call, and the right to it.
+async fn shown(parts: &mut Parts, api: &Api) -> Result<(RoomName, Option<Claims>, Option<Principal>, Permit), Problem> {
+    let params = RawPathParams::from_request_parts(parts, api).await;
+    let room = params
+        .ok()
+        .and_then(|params| params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<RoomName>()));
+    let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
+    let Ok(sender) = Sender::from_request_parts(parts, api).await;
+    let (claims, permit) = api.gate.enter(&room, sender.shown())?;
+    let who = claims.as_ref().and_then(|claims| claims.answers(&room, sender.counted()));
+    Ok((room, claims, who, permit))
+}
+
+impl FromRequestParts<Api> for Watcher {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let (room, _, who, _) = shown(parts, api).await?;
+        api.keep_rate(who.as_ref(), Doing::Request)?;
+        Ok(Self { room })
+    }
+}
+
 impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, api).await;
-        let room = params.ok().and_then(|params| {
-            params.iter().find(|(name, _)| *name == "room").map(|(_, room)| room.parse::<RoomName>())
-        });
-        let room = room.ok_or_else(|| Problem::bad_request("the address names no room"))??;
-        let Ok(sender) = Sender::from_request_parts(parts, api).await;
-        let (claims, permit) = api.gate.enter(&room, sender.shown())?;
-        let (by, who) = match claims {
-            None => (Actor::admin(), None),
-            Some(claims) => (claims.actor()?, claims.principal(sender.counted())),
-        };
+        let (room, claims, who, permit) = shown(parts, api).await?;
+        let by = claims.map_or(Ok(Actor::admin()), |claims| claims.actor())?;
         api.keep_rate(who.as_ref(), Doing::Request)?;
         parts.extensions.insert(Answering(who.clone()));
         Ok(Self { room, by, who, permit })

@@ -70,6 +70,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Comer {
 /// A client that may come in.
 pub struct Coming {
     pub entry: Entry,
+    /// Whose rate its commands keep, if they keep one.
+    rate: Option<Principal>,
     permit: Permit,
 }
 
@@ -98,12 +100,13 @@ impl Coming {
         let trusted = claims.is_none();
         let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
         let nameless = claims.as_ref().and_then(|claims| claims.nameless(sender.shown().network));
+        let rate = claims.as_ref().and_then(|claims| claims.answers(&room, sender.counted()));
         for doing in [Doing::Request, Doing::Enter] {
-            api.keep_rate(who.as_ref(), doing)?;
+            api.keep_rate(rate.as_ref(), doing)?;
         }
         let (epoch, after) = (query.epoch, query.after);
         let entry = Entry { room, who, nameless, authority, person, claimed, trusted, name, epoch, after };
-        Ok(Self { entry, permit })
+        Ok(Self { entry, rate, permit })
     }
 }
 
@@ -119,12 +122,11 @@ pub struct Client {
 
 impl Client {
     /// Lets a client in.
-    pub fn enter(api: Api, Coming { entry, permit }: Coming, base_path: BasePath) -> Result<Self, Problem> {
+    pub fn enter(api: Api, Coming { entry, rate, permit }: Coming, base_path: BasePath) -> Result<Self, Problem> {
         let (mailbox, messages) = Mailbox::new();
-        let who = entry.who.clone();
         let connection = api.rooms.enter(entry, &mailbox)?;
         let conduct = Conduct::new(api.rooms.now());
-        Ok(Self { speaker: Speaker { connection, api, who }, conduct, permit, mailbox, messages, base_path })
+        Ok(Self { speaker: Speaker { connection, api, who: rate }, conduct, permit, mailbox, messages, base_path })
     }
 }
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use onmic_http::{Problem, Sender};
 use onmic_room::{Authority, Command, Input, Settings, Who};
 
-use super::caller::{Body, Caller, Of};
+use super::caller::{Body, Caller, Of, Watcher};
 use super::commands::{WireCommand, malformed, room_name, seat_no};
 use super::page::{Page, PageQuery};
 use super::problem::unprocessable;
@@ -537,8 +537,8 @@ pub async fn set_overlays(State(api): State<Api>, caller: Caller, request: Reque
 /// Returns the picture of an overlay as it was sent.
 #[utoipa::path(get, path = "/api/v1/rooms/{room}/overlays/{id}/image", tag = "rooms", params(("room" = String, Path), ("id" = String, Path)),
     responses((status = 200, content_type = "image/*"), (status = 401), (status = 403), (status = 404), (status = 429)))]
-pub async fn overlay_image(State(api): State<Api>, caller: Caller, Of(id): Of<String>) -> Result<Response, Problem> {
-    let image = api.rooms.image(&caller.room, &id);
+pub async fn overlay_image(State(api): State<Api>, watcher: Watcher, Of(id): Of<String>) -> Result<Response, Problem> {
+    let image = api.rooms.image(&watcher.room, &id);
     let image = image.ok_or_else(|| Problem::not_found(format!("There is no overlay {id:?} with a picture.")))?;
     let mut response = Bytes::clone(&image.bytes).into_response();
     let headers = response.headers_mut();

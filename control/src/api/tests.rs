@@ -57,6 +57,7 @@ impl Stage for Noted {
 mod bodies;
 mod claims;
 mod counted;
+mod outlives;
 
 struct Server {
     address: SocketAddr,

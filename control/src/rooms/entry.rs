@@ -38,6 +38,29 @@ pub struct Entry {
     pub after: Option<u64>,
 }
 
+/// The way of those whom a claim has named. No key of this way is ever taken.
+const NAMED: &str = "named";
+
+/// Returns the word in the keys of guests who came with this right.
+const fn way(authority: Authority) -> &'static str {
+    match authority {
+        Authority::Viewer => "viewer",
+        Authority::CoHost => "co-host",
+        Authority::Host => "host",
+        Authority::Admin => "admin",
+    }
+}
+
+/// Returns how much a right gives, beside others.
+const fn rank(authority: Authority) -> u8 {
+    match authority {
+        Authority::Viewer => 0,
+        Authority::CoHost => 1,
+        Authority::Host => 2,
+        Authority::Admin => 3,
+    }
+}
+
 impl Rooms {
     /// Lets a person into a room. When this returns, `mailbox` holds the messages that they get first.
     pub fn enter(self: &Arc<Self>, entry: Entry, mailbox: &Arc<Mailbox>) -> Result<Connection, Denied> {
@@ -175,10 +198,31 @@ impl Rooms {
             return Some(person.clone());
         }
         let (person, key) = entry.claimed.as_ref()?;
-        let fits = |key: &String| {
-            live.is_some_and(|live| self.guests.fits(key, entry.room.as_str(), person.as_str(), live.channel.epoch()))
-        };
-        key.as_ref().map_or(entry.trusted, fits).then(|| person.clone())
+        let is_proven = || live.is_some_and(|live| self.proof(live, entry).is_some());
+        let is_known = if key.is_some() { is_proven() } else { entry.trusted };
+        is_known.then(|| person.clone())
+    }
+
+    /// Returns the key of the client if it proves the person whom the client claims to be. A key proves guests alone, and was given
+    /// to somebody whose token gave no more than what is shown now. Else it would outlive the token.
+    fn proof<'a>(&self, live: &Live, entry: &'a Entry) -> Option<&'a String> {
+        let (person, Some(key)) = entry.claimed.as_ref()? else { return None };
+        let epoch = live.channel.epoch();
+        let given = |authority| self.guests.fits(key, entry.room.as_str(), person.as_str(), epoch, way(authority));
+        let no_more = |authority| entry.trusted || rank(authority) <= rank(entry.authority);
+        let all = [Authority::Viewer, Authority::CoHost, Authority::Host, Authority::Admin];
+        all.into_iter().any(|authority| no_more(authority) && given(authority)).then_some(key)
+    }
+
+    /// Returns the key with which a person comes back. Whoever is named by a token, or by the ticket of a seat, comes back by that:
+    /// their key proves nothing.
+    fn key(&self, live: &Live, entry: &Entry, person: &str) -> String {
+        let own = entry.claimed.as_ref().is_some_and(|(claimed, _)| claimed.as_str() == person);
+        if own && let Some(key) = self.proof(live, entry) {
+            return key.clone();
+        }
+        let way = if entry.person.is_some() { NAMED } else { way(entry.authority) };
+        self.guests.key(entry.room.as_str(), person, live.channel.epoch(), way)
     }
 
     /// Returns the person whom the token names, or whom the client proves to be, or else a new guest.
@@ -198,7 +242,7 @@ impl Rooms {
     fn greet(&self, live: &Live, room: &RawValue, entry: &Entry, by: &Actor, name: &str, mailbox: &Mailbox) -> u64 {
         let (epoch, number) = (live.channel.epoch(), live.channel.number());
         let person = by.person.as_ref().map(PersonId::as_str).unwrap_or_default();
-        let you = You::new(person, self.guests.key(entry.room.as_str(), person, epoch), name, by.authority);
+        let you = You::new(person, self.key(live, entry, person), name, by.authority);
         // A key that fits belongs to this epoch, so a client need not send an epoch along with it.
         let seen = entry.epoch.as_deref().unwrap_or_else(|| {
             let proven =

@@ -17,14 +17,14 @@ use super::order::Done;
 use super::refusal::{Denied, REASON_MAX};
 use super::wire::BanState;
 use super::{Part, Rooms};
-use crate::bans::{BANS_MAX, Ban, LONGEST};
+use crate::bans::{Ban, LONGEST};
 
 /// How long somebody who left the mic may go on with what their ticket opened. Their player goes over from the return feed to the
 /// program meanwhile, with a token of its own.
 const GOING_OVER: Duration = Duration::from_secs(5);
 
 impl Rooms {
-    /// Voids the ticket of a place on mic that is lost, and ends what was opened for the place.
+    /// Voids the ticket of a place on mic that is lost, and ends what was opened for the place and by the ticket.
     pub(super) fn void(&self, name: &SourceName, reason: RevokeReason, now: Instant) {
         let when = match reason {
             RevokeReason::Removed | RevokeReason::Kicked => now,
@@ -113,7 +113,7 @@ impl Rooms {
         let told = self.wire().ban(person, &ban);
         // It holds before they are sent out, so that they do not come back in between. The lock of the room is held, so that
         // nobody else comes to answer for them.
-        let created = self.standing.bans.ban(room, person, ban, now).map_err(|_| Denied::BansFull(BANS_MAX))?;
+        let created = self.standing.bans.ban(room, person, ban, now).map_err(Denied::BansFull)?;
         drop(live);
         self.note_bans(room);
         match self.send_out(room, by, person, Ending::Banned) {

@@ -446,13 +446,13 @@ mod tests {
         let (rooms, store) = process(folder.path());
         let (host, _messages) = enter(&rooms, "demo", "mia", Authority::Host);
         let live = rooms.kept(&name("demo")).unwrap();
-        let key = rooms.guests.key("demo", "mia", &live.epoch);
+        let key = rooms.guests.key("demo", "mia", &live.epoch, "viewer");
         rooms.keep_last();
         store.close();
         drop((host, rooms, store));
         let (rooms, store) = process(folder.path());
         let epoch = rooms.kept(&name("demo")).unwrap().epoch;
-        assert!(rooms.guests.fits(&key, "demo", "mia", &epoch));
+        assert!(rooms.guests.fits(&key, "demo", "mia", &epoch, "viewer"));
         let cell = rooms.cell(&name("demo")).unwrap();
         assert!(
             !cell.live.lock().as_ref().unwrap().channel.can_resume(&epoch, live.number),

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::look::{Impossible, NotDecoded};
 use super::mailbox::CONNECTIONS_MAX;
+use crate::bans::Full;
 
 /// The longest chat message, in characters.
 pub const TEXT_MAX: usize = 500;
@@ -40,9 +41,9 @@ pub enum Denied {
         "A ban takes 1 s to ten years, and its reason has at most {REASON_MAX} characters on one line, and none that turns the direction of text."
     )]
     Ban,
-    /// The room has this many bans, which is its limit.
-    #[error("This room has {0} bans already, the limit. Lift one first.")]
-    BansFull(usize),
+    /// The room, or the node, has as many bans as may be.
+    #[error(transparent)]
+    BansFull(Full),
     /// Somebody would ban themselves.
     #[error("You cannot ban yourself. Leave the room instead.")]
     Yourself,

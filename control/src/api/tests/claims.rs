@@ -7,7 +7,7 @@ use super::*;
 
 pub(super) const SECRET: &str = "secret";
 
-fn token(role: &str, person: &str) -> String {
+pub(super) fn token(role: &str, person: &str) -> String {
     token_until(4_000_000_000, role, person)
 }
 
@@ -22,7 +22,7 @@ pub(super) fn query(role: &str, person: &str) -> String {
 
 impl Server {
     /// Sends a request with a token. Returns the status and the body.
-    async fn send(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
+    pub(super) async fn send(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
@@ -170,7 +170,7 @@ async fn without_a_secret_a_person_who_is_banned_does_not_come_in_under_their_id
 }
 
 /// Returns a token that names nobody. Without an id, the network that it comes from answers for it.
-fn nameless(id: Option<&str>) -> String {
+pub(super) fn nameless(id: Option<&str>) -> String {
     let mut claims = json!({"exp": 4_000_000_000_u64, "room": "demo", "role": "viewer"});
     if let Some(id) = id {
         claims["jti"] = json!(id);

@@ -235,7 +235,7 @@ async fn a_connection_that_has_nothing_to_send_is_not_closed() {
 
 /// What the routes grant.
 pub(super) fn grant() -> Grant {
-    Grant { room: room(), person: Some(anna()), nameless: None, place: None, ticket: None, until: None }
+    Grant { room: room(), person: Some(anna()), alias: None, nameless: None, place: None, ticket: None, until: None }
 }
 
 fn room() -> RoomName {

@@ -241,6 +241,7 @@ impl World {
         let grant = Grant {
             room: "demo".parse().unwrap(),
             person: None,
+            alias: None,
             nameless: None,
             place: None,
             ticket: None,
