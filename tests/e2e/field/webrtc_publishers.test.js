@@ -40,6 +40,46 @@ for (const order of [
   }, { timeout: 120_000 });
 }
 
+// Some applications ask browsers for layers of one stream, spatial (L) and temporal (T). The spatial layers of a picture come as
+// frames one behind the other, of which viewers see the largest.
+for (const [codec, mode] of [
+  ["VP9", "L2T3_KEY"],
+  ["VP9", "L2T2"],
+  ["VP9", "L1T3"],
+  ["AV1", "L2T3_KEY"],
+  ["AV1", "L1T3"],
+]) {
+  endToEnd(`of_the_layers_${mode.toLowerCase()}_of_${codec.toLowerCase()}_the_largest_is_seen`, async (stage) => {
+    const gateway = await stage.gateway();
+    const browser = await stage.browser();
+    const publisher = await browser.play("whip", {
+      url: gateway.url("/whip/layered"),
+      codec: `video/${codec}`,
+      width: 640,
+      height: 360,
+      layers: [{ scalabilityMode: mode, maxBitrate: 600_000 }],
+    });
+    await stage.isLive(gateway, "layered");
+    const sent = await publisher.waitFor("layers of the whole size", ({ statistics }) => statistics["outbound-rtp-video"]?.frameWidth === 640, 30_000);
+    assert.equal(sent.statistics["outbound-rtp-video"].scalabilityMode, mode);
+    const stated = async () => (await gateway.room("layered"))?.participants[0]?.video?.width;
+    await waitFor("the largest layer to be the room's video", async () => (await stated()) === 640, { timeoutMs: 30_000 });
+    for (const [kind, path] of [
+      ["hls", "/hls/layered/index.m3u8"],
+      ["whep", "/whep/layered"],
+    ]) {
+      const viewer = await browser.play(kind, { url: gateway.url(path) });
+      await viewer.waitFor("frames of the largest layer", ({ frames, width }) => frames >= 30 && width === 640, 20_000);
+      const seen = await viewer.watch(5);
+      stage.sayFigures(`${codec} ${mode} by ${kind}`, seen);
+      assert.equal(seen.width, 640, kind);
+      assert.ok(seen.uniqueFrames > 30 && seen.longestGapMs < 1500, `${kind}: ${seen.uniqueFrames} frames, ${seen.longestGapMs} ms without one`);
+      await viewer.stop();
+    }
+    await publisher.stop();
+  }, { timeout: 120_000 });
+}
+
 // A browser sends no keyframe until it is asked. LL-HLS asks for some, if it is made all the time and from this codec.
 for (const [codec, set] of [
   ["VP8", {}],

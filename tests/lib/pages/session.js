@@ -85,14 +85,14 @@ export async function statistics(pc) {
       const { keyFramesDecoded, framesEncoded, keyFramesEncoded, packetsSent, bytesReceived, bytesSent } = report;
       const { jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived } = report;
       const { concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost } = report;
-      const { estimatedPlayoutTimestamp } = report;
+      const { estimatedPlayoutTimestamp, frameWidth, scalabilityMode } = report;
       summary[`${report.type}-${report.kind}`] = JSON.parse(
         JSON.stringify({
           ...{ packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped },
           ...{ keyFramesDecoded, framesEncoded, keyFramesEncoded, packetsSent, bytesReceived, bytesSent },
           ...{ jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived },
           ...{ concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost },
-          ...{ estimatedPlayoutTimestamp },
+          ...{ estimatedPlayoutTimestamp, frameWidth, scalabilityMode },
         }),
       );
     }
