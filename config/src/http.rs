@@ -48,7 +48,7 @@ impl Default for Http {
             connections: 20_000,
             connections_per_address: 2000,
             connections_per_second: 200,
-            requests_per_second: 2000,
+            requests_per_second: 4000,
             header_timeout: Duration::from_secs(15),
         }
     }

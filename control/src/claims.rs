@@ -231,8 +231,7 @@ impl Claims {
     /// Returns whose rate the requests and commands with this token keep in `room`: that of whoever answers for it. Hosts whose token
     /// names nobody keep one together, for they direct one room and are trusted with no more than that. Admins keep none.
     pub fn answers(&self, room: &RoomName, network: Option<Principal>) -> Option<Principal> {
-        let hosts =
-            (self.role == Role::Host && self.sub.is_none()).then(|| Principal::Token(format!("host/{room}").into()));
+        let hosts = (self.role == Role::Host && self.sub.is_none()).then(|| Principal::Hosts(room.clone()));
         hosts.or_else(|| self.principal(network))
     }
 

@@ -216,7 +216,8 @@ async fn pass(
         }
     }
     let shows_token = token(request.headers(), request.uri()).is_some();
-    let toll = match Toll::begin(&door.rates, network, (request.uri().path(), shows_token), Instant::now()) {
+    let asked = (request.method(), request.uri().path(), shows_token);
+    let toll = match Toll::begin(&door.rates, network, asked, Instant::now()) {
         Ok(toll) => toll,
         Err(too_fast) => return for_all_pages(too_fast.into()).into_response(),
     };

@@ -4,8 +4,8 @@
 //! shown, that is the network that it came from, which the door lets pay. Behind a gate it is the owner of the token at that network: the
 //! route lets them pay once the gate has said who they are ([`Sender::pay`](crate::Sender::pay)).
 //!
-//! What is known only afterwards is owed, and waited for before the next request: the length of an answer, by whoever has paid, and a request that the
-//! gate has refused, by its network. A token that is forged costs as much as the keys that it was tried with. A network that owes
+//! What is known only afterwards is owed, and waited for before the next request: the length of an answer, by whoever has paid, and a request that is
+//! refused before or by the gate, by its network. A token that is forged costs as much as the keys that it was tried with. A network that owes
 //! something is refused at the door, before its tokens are read.
 //!
 //! A trusted proxy that does not name its client pays nothing, because everybody may be behind it. The health of the node can always
@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::body::HttpBody;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use onmic_media::name::Principal;
 use onmic_media::{DropReason, Rates, TooFast};
@@ -45,12 +45,13 @@ impl Toll {
     pub(crate) fn begin(
         rates: &Arc<Rates>,
         network: Option<Principal>,
-        (path, shows_token): (&str, bool),
+        (method, path, shows_token): (&Method, &str, bool),
         now: Instant,
     ) -> Result<Self, TooFast> {
         let toll = Self { rates: rates.clone(), network, payer: Arc::default() };
         let Some(network) = toll.network.as_ref().filter(|_| !HEALTH.contains(&path)) else { return Ok(toll) };
-        let is_gated = shows_token && GATED.iter().any(|gated| path.starts_with(gated));
+        // What comes before a page's real request asks no gate.
+        let is_gated = shows_token && *method != Method::OPTIONS && GATED.iter().any(|gated| path.starts_with(gated));
         if is_gated {
             rates.must_owe_nothing(network, now).inspect_err(|_| DropReason::TooFast.count(1))?;
         } else {
@@ -74,7 +75,8 @@ impl Toll {
                 self.rates.owe(payer, pieces as f64, now);
             }
         } else if let Some(network) = &self.network
-            && [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status())
+            && answer.status().is_client_error()
+            && answer.status() != StatusCode::TOO_MANY_REQUESTS
         {
             let cost = answer.extensions().get().map_or(1, |Cost(cost)| *cost);
             self.rates.owe(network, cost as f64, now);
@@ -89,7 +91,7 @@ mod tests {
     use axum::Router;
     use axum::body::{Body, Bytes};
     use axum::extract::{ConnectInfo, Request};
-    use axum::http::{Method, header};
+    use axum::http::header;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use onmic_media::gate::Refusal;
@@ -167,7 +169,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_gate_refuses_is_owed_by_the_network_and_a_forged_token_costs_as_many_keys() {
-        for (path, passes) in [("/hls/other?token=x", 11), ("/hls/forged?token=x", 3)] {
+        let refused = [
+            ("/hls/other?token=x", 11),
+            ("/hls/forged?token=x", 3),
+            ("/hls/nothing?token=x", 11),
+            ("/hls/a/b/c/d?token=x", 11),
+        ];
+        for (path, passes) in refused {
             let routes = routes();
             assert_eq!(passed(&routes, HOME, path).await, passes, "{path}");
             assert_eq!(passed(&routes, HOME, "/hls/good?token=anna").await, 0, "its tokens are not read any more");

@@ -100,8 +100,8 @@ impl Publication {
     /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
     /// and counted, and so is a message of timed metadata that is too large.
     ///
-    /// A publisher that sends more than `ingest.bitrate`, or changes its parameters too often, is ended: whatever else it cost would
-    /// be another's. The bytes of the frame were charged where they came in ([`Publication::received`]).
+    /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's. Of one that changes its
+    /// parameters too often, frames are left out up to a keyframe. The bytes of the frame were charged where they came in ([`Publication::received`]).
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
             self.ended.get_or_insert(TakenOver.into());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::RoomName;
+
 /// The length of the prefix that IPv6 gives one customer (RFC 6177), so that all its addresses count as one.
 const V6_PREFIX: u32 = 64;
 
@@ -13,6 +15,8 @@ const V6_PREFIX: u32 = 64;
 pub enum Principal {
     /// The owner of a token: its `jti`, or else its `sub`.
     Token(Box<str>),
+    /// The hosts of a room whose tokens name nobody.
+    Hosts(RoomName),
     /// An IPv4 address, or the /64 of an IPv6 address.
     Network(IpAddr),
 }
@@ -31,6 +35,7 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(_) => f.write_str("this token"),
+            Self::Hosts(_) => f.write_str("the hosts of this room"),
             Self::Network(_) => f.write_str("this address"),
         }
     }

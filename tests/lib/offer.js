@@ -53,7 +53,7 @@ export const BAD_OFFERS = {
   "no fingerprint": offer({ fingerprint: null }),
   "a fingerprint that is not hexadecimal": offer({ fingerprint: "sha-256 ZZ:ZZ" }),
   "a fingerprint by MD5": offer({ fingerprint: "md5 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F" }),
-  "plain RTP without DTLS": offer().replaceAll("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
+  "plain RTP without DTLS": offer({ fingerprint: null }).replaceAll("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
   "the first half": offer().slice(0, 300),
   "binary": Buffer.from(Array.from({ length: 2000 }, (_, index) => (index * 31) & 0xff)),
   "invalid UTF-8 in a line": Buffer.concat([Buffer.from(offer()), Buffer.from([0x61, 0x3d, 0xff, 0xfe, 0x0d, 0x0a])]),

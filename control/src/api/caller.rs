@@ -45,6 +45,9 @@ async fn shown(parts: &mut Parts, api: &Api) -> Result<(RoomName, Option<Claims>
     let Ok(sender) = Sender::from_request_parts(parts, api).await;
     let (claims, permit) = api.gate.enter(&room, sender.shown())?;
     let who = claims.as_ref().and_then(|claims| claims.answers(&room, sender.counted()));
+    if let Some(who) = &who {
+        sender.pay(sender.payer(Some(who)), 1.0)?; // Pictures of overlays are large, and cost by their bytes.
+    }
     Ok((room, claims, who, permit))
 }
 

@@ -1,5 +1,7 @@
 //! Refusals as HTTP problems: a status, a code for programs, and the sentence.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 
 use onmic_http::Problem;
@@ -28,12 +30,11 @@ impl From<Denied> for Problem {
             None => problem,
         };
         match denied {
-            Denied::Refused(refused) => problem.with_code(refused.code()),
-            Denied::TooFast(wait) => {
-                let wait = HeaderValue::from_str(&seconds(wait).to_string());
-                let wait = wait.unwrap_or(HeaderValue::from_static("1"));
-                problem.with_code("too-fast").with_header(header::RETRY_AFTER, wait)
+            Denied::Refused(Refused::PkTooMany(wait)) => {
+                problem.with_code(Refused::PkTooMany(wait).code()).with_header(header::RETRY_AFTER, after(wait))
             }
+            Denied::Refused(refused) => problem.with_code(refused.code()),
+            Denied::TooFast(wait) => problem.with_code("too-fast").with_header(header::RETRY_AFTER, after(wait)),
             Denied::ConnectionsFull => problem.with_code("connections-full"),
             Denied::NoShare(_) | Denied::Share(_) => {
                 problem.with_code("too-many").with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
@@ -48,6 +49,11 @@ impl From<Denied> for Problem {
             Denied::Impossible(_) | Denied::Text | Denied::Stopping => problem,
         }
     }
+}
+
+/// Returns the value of `Retry-After`.
+fn after(wait: Duration) -> HeaderValue {
+    HeaderValue::from_str(&seconds(wait).to_string()).unwrap_or(HeaderValue::from_static("1"))
 }
 
 /// Returns what a refusal denies, where its status alone says it less exactly.

@@ -17,6 +17,7 @@ use onmic_media::{Feed, Hub, MediaKind, Presence, RoomName, Source, WallTime};
 
 use super::Api;
 use super::advice::{self, Advice};
+use crate::claims::Claims;
 use crate::rooms::audience;
 use crate::rooms::wire::{Audience, RoomState};
 use crate::rooms::words::Protocol;
@@ -116,8 +117,8 @@ pub struct Audio {
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses((status = 200, body = Rooms), (status = 401), (status = 403), (status = 429)))]
 pub async fn list(State(api): State<Api>, sender: Sender) -> Result<Response, Problem> {
     let claims = api.gate.claims(sender.shown())?;
-    let who = claims.as_ref().and_then(|claims| claims.principal(sender.counted()));
-    sender.pay(who.and_then(|who| sender.payer(Some(&who))), 1.0)?;
+    let owner = claims.as_ref().and_then(Claims::owner);
+    sender.pay(sender.payer(owner.as_ref()), 1.0)?;
     if let Some(claims) = claims.filter(|claims| !claims.covers_all()) {
         let listed = |room: RoomName| Room::listed(&api.hub, &room, api.rooms.opened(&room), api.rooms.now());
         let rooms = claims.only_room().and_then(listed).into_iter().collect();
@@ -146,7 +147,7 @@ pub async fn one(State(api): State<Api>, Path(room): Path<String>, sender: Sende
     use onmic_media::gate::{Action, Gate};
     let room: RoomName = room.parse()?;
     let admission = api.gate.check(Action::Play(&room), sender.shown())?;
-    sender.pay(admission.opener.and_then(|who| sender.payer(Some(&who))), 1.0)?;
+    sender.pay(sender.payer(admission.owner.as_ref()), 1.0)?;
     let sources = api.hub.sources_of(&room);
     let (state, opened) = api.rooms.room(&room).unzip();
     if sources.is_empty() && state.is_none() {

@@ -30,7 +30,7 @@ const BYTES_MAX: usize = 4 << 20;
 /// The bytes of all rooms from which on each room that adds an event keeps its even part of them: those of 64 rooms with the most.
 const BYTES_MAX_OF_NODE: usize = 256 << 20;
 
-/// What the logs of a node take of memory, which is twice [`BYTES_MAX_OF_NODE`] at most.
+/// What the logs of a node take of memory, which is twice [`BYTES_MAX_OF_NODE`] at most, and the newest event of each room.
 #[derive(Debug)]
 pub struct LogSpace {
     /// The bytes from which on each log keeps its even part.
@@ -104,7 +104,7 @@ impl Log {
         self.space.bytes.fetch_add(message.len(), Ordering::Relaxed);
         self.kept.push_back(message);
         let (most, mut forgotten) = (self.space.of_each(), 0);
-        while self.bytes > most {
+        while self.bytes > most && self.kept.len() > 1 {
             self.forget_oldest();
             forgotten += 1;
         }

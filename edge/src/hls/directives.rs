@@ -41,6 +41,13 @@ impl Published {
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
+    /// Returns the number of the first segment that is not listed as whole. The end of a segment with parts is listed together with the
+    /// first part of the next one.
+    fn whole(&self) -> u64 {
+        let is_listed = self.next.part > 0 || self.parts.last() == Some(&0);
+        self.next.msn - u64::from(!is_listed && self.next.msn > 0)
+    }
+
     /// Returns whether a part is further beyond the last one than a client may ask for.
     fn is_far(&self, wanted: Edge) -> bool {
         // The parts of the open segment that are out count as well, and those of the segment after it are yet to come.
@@ -104,7 +111,7 @@ impl Directives {
         // Who names a segment alone waits for the whole of it (rfc8216bis, 6.2.5.2). After an answer with its first parts they would
         // ask the same again at once, and a cache would give them the same answer for long.
         let Some(part) = self.part else {
-            return Ok(if msn < published.next.msn { Verdict::Ready } else { Verdict::Wait });
+            return Ok(if msn < published.whole() { Verdict::Ready } else { Verdict::Wait });
         };
         let mut wanted = Edge { msn, part };
         let complete =
@@ -210,6 +217,10 @@ mod tests {
     fn who_names_a_segment_alone_waits_for_the_whole_of_it() {
         assert_eq!(judge("_HLS_msn=11"), Ok(Verdict::Ready));
         assert_eq!(judge("_HLS_msn=12"), Ok(Verdict::Wait), "two of its parts are out");
+        let unlisted = Published { parts: vec![6, 5, 6], next: Edge { msn: 13, part: 0 }, ..published() };
+        assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&unlisted), Ok(Verdict::Wait));
+        let slow = Published { parts: vec![6, 5, 0], ..unlisted };
+        assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&slow), Ok(Verdict::Ready));
         let whole = Published { parts: vec![6, 5, 6], next: Edge { msn: 13, part: 1 }, ..published() };
         assert_eq!(Directives { msn: Some(12), ..Default::default() }.judge(&whole), Ok(Verdict::Ready));
         assert_eq!(Directives { msn: Some(13), ..Default::default() }.judge(&whole), Ok(Verdict::Wait));

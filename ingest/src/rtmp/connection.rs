@@ -344,6 +344,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     self.link.session.data(playing.player.metadata());
                 }
             }
+            Event::StreamCreated if matches!(self.role, Role::Playing(_)) => {} // What it plays goes on as it is.
             Event::StreamCreated => self.link.unwanted = Unwanted::default(),
             Event::Released => {
                 self.finish_publishing(now);

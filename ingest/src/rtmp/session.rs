@@ -92,7 +92,7 @@ pub struct Session {
     output: Output,
     events: VecDeque<Event>,
     streams: u32,
-    /// The streams whose publish or play was refused because another is going on, [`STREAMS_MAX`] at most.
+    /// The streams whose publish was refused because another is published, [`STREAMS_MAX`] at most.
     refused: Vec<u32>,
     started: Instant,
     setup_deadline: Option<Instant>,
@@ -532,7 +532,8 @@ impl Session {
     fn ask(&mut self, role: Role, call: &Call<'_>) {
         if !matches!(self.stage, Stage::Connected) {
             self.dropped(DropReason::RtmpCommandOrder);
-            if !self.refused.contains(&call.stream) && self.refused.len() < STREAMS_MAX as usize {
+            let is_another = role == Role::Publish && self.stage.published().is_some_and(|own| own != call.stream);
+            if is_another && !self.refused.contains(&call.stream) && self.refused.len() < STREAMS_MAX as usize {
                 self.refused.push(call.stream);
             }
             let sentence = "This connection publishes or plays already; stop that first, or connect again.";
@@ -560,6 +561,7 @@ impl Session {
         }
         self.end_stream(role, stream, "Stopped.");
         self.stage = Stage::Connected;
+        self.refused.clear();
         self.setup_deadline = Some(now + self.limits.setup_timeout);
         self.reader.set_limits(self.limits.before_publish());
         self.events.push_back(Event::Released);

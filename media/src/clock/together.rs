@@ -45,6 +45,8 @@ const PACE_PPM_MAX: i64 = (RATE_MAX * 1e6) as i64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Together {
     alignment: Alignment,
+    /// Whether tracks may have been moved here since the session placed them last.
+    has_moved: bool,
     /// The beginning of the present window.
     since: Option<WallTime>,
     /// The beginning of the first slot, and the present one, by the places of frames.
@@ -108,6 +110,7 @@ impl Together {
         if before == alignment {
             return false;
         }
+        let has_moved = self.has_moved || before == Alignment::Unreported;
         match alignment {
             // The session moves tracks, so nothing that is known holds.
             Alignment::Reported => *self = Self { alignment, ..Self::default() },
@@ -118,7 +121,8 @@ impl Together {
             }
             _ => {}
         }
-        (before, alignment) == (Alignment::Unreported, Alignment::Reported)
+        self.has_moved = has_moved && alignment != Alignment::Reported;
+        has_moved && alignment == Alignment::Reported
     }
 
     /// Takes in the lateness of a frame. `is_alone` states that its track has a clock of its own: what its encoder

@@ -163,6 +163,7 @@ impl Viewer {
                     };
                     match (length, peer.remote_addr()) {
                         (Ok(length), Some(to)) => turn.out.send(to, &sealed[..length]),
+                        (Ok(_), None) => DropReason::NoConsent.count(1),
                         _ => turn.metrics.unsealed.increment(1),
                     }
                 }

@@ -44,7 +44,6 @@ for (const order of [
 // frames one behind the other, of which viewers see the largest.
 for (const [codec, mode] of [
   ["VP9", "L2T3_KEY"],
-  ["VP9", "L2T2"],
   ["VP9", "L1T3"],
   ["AV1", "L2T3_KEY"],
   ["AV1", "L1T3"],

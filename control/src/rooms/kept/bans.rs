@@ -114,6 +114,7 @@ impl From<Principal> for KeptPrincipal {
     fn from(who: Principal) -> Self {
         match who {
             Principal::Token(id) => Self::Token(id),
+            Principal::Hosts(room) => Self::Token(format!("host/{room}").into()), // They are bound by no ban.
             Principal::Network(address) => Self::Network(address),
         }
     }

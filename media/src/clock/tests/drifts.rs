@@ -98,8 +98,14 @@ fn reports_that_come_late_take_the_place_of_what_was_corrected_by_arrival() {
             _ => at + ((at - 20_000_000).max(0) / 3).min(fast),
         })
     };
-    let alignment = |at| if at < 20_000_000 { Alignment::Unreported } else { Alignment::Reported };
-    for seed in 1..6 {
+    let at_once = |at| if at < 20_000_000 { Alignment::Unreported } else { Alignment::Reported };
+    let supposed_first = |at| match at {
+        ..19_000_000 => Alignment::Unreported,
+        19_000_000..20_000_000 => Alignment::Supposed,
+        _ => Alignment::Reported,
+    };
+    let ways: [fn(i64) -> Alignment; 2] = [at_once, supposed_first];
+    for (seed, alignment) in (1..6).zip(ways.into_iter().cycle()).chain((1..6).zip(ways.into_iter().rev().cycle())) {
         let publisher = Publisher { alignment: Some(alignment), ..Publisher::new(states).jitter(seed, 50_000) };
         let sent = publisher.run(&mut SourceClock::new(program()), 60);
         let apart = [apart(&sent, 10, 20), apart(&sent, 23, 60)];
