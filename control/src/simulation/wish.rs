@@ -19,6 +19,8 @@ pub(super) enum Right {
     Of(PersonId),
     /// To direct the room: the host's, a backend's or an admin's.
     Direct,
+    /// To make this person the host. That of anybody who acts, where the person is the host when it is done: it changes nothing.
+    HandOver(PersonId),
     /// An admin's.
     Admin,
 }
@@ -200,9 +202,7 @@ impl World {
     fn a_wish_for_the_host(&mut self, room: &RoomName, other: &PersonId) -> Wish {
         let host = self.rooms.outline(room).and_then(|view| view.host.person);
         if self.random.percent(50) {
-            // To make somebody the host who is it already changes nothing.
-            let right = if host.as_ref() == Some(other) { Right::Actor } else { Right::Direct };
-            return Wish::new(room, "put", of_room!("/host"), "", right)
+            return Wish::new(room, "put", of_room!("/host"), "", Right::HandOver(other.clone()))
                 .body(json!({"person": other.as_str()}))
                 .command(json!({"kind": "hand-over", "person": other.as_str()}));
         }
@@ -253,6 +253,7 @@ impl World {
             Right::Actor => acts,
             Right::Of(person) => directs || asker.person.as_ref() == Some(person),
             Right::Direct => directs,
+            Right::HandOver(person) => directs || acts && host.as_ref() == Some(person),
             Right::Admin => asker.role == "admin",
         }
     }
