@@ -90,6 +90,8 @@ struct VideoLine {
     /// The last sequence header. A repetition of it changes nothing, even if the bitstream has stated more since.
     configured: Option<Parameters>,
     waits_for_keyframe: bool,
+    /// The parameters of the frames before, which go on if their header comes again before any other frame.
+    former: Option<Arc<Parameters>>,
 }
 
 #[derive(Debug)]
@@ -191,7 +193,7 @@ impl Publisher {
         if before.is_some_and(|before| self.tags.taken_track(MediaKind::Video) != Some(before))
             && let Some(line) = &mut self.video
         {
-            line.waits_for_keyframe = true; // Another track goes on, even if its header is the same.
+            (line.waits_for_keyframe, line.former) = (true, None); // Another track goes on, even if its header is the same.
         }
         let (codec, keyframe, composition_ms, payload) = match tag.map_err(dropped)? {
             VideoTag::Config(parameters) => {
@@ -213,6 +215,7 @@ impl Publisher {
             return Ok(Taken::Configuration);
         }
         let parameters = line.in_band.parameters().ok_or(Dropped::NoParameters(codec))?.clone();
+        line.former = None;
         if line.waits_for_keyframe && !keyframe {
             return Err(Dropped::Tag(DropReason::TagBeforeKeyframe));
         }
@@ -233,12 +236,17 @@ impl Publisher {
             return;
         }
         // Frames that continue the old stream cannot be decoded with new parameters.
-        let same = before.filter(|line| line.in_band.parameters().is_some_and(|known| **known == parameters));
-        self.video = Some(match same {
-            Some(line) => VideoLine { configured: Some(parameters), ..line },
-            None => {
-                let known = Arc::new(parameters.clone());
-                VideoLine::new(parameters.codec(), Some(known), Some(parameters))
+        let is_stated = |known: &Arc<Parameters>| **known == parameters;
+        self.video = Some(match before {
+            Some(line) if line.in_band.parameters().is_some_and(is_stated) => {
+                VideoLine { configured: Some(parameters), ..line }
+            }
+            before => {
+                let playing = before.and_then(VideoLine::into_playing);
+                let goes_on = playing.as_ref().is_some_and(is_stated);
+                let known = playing.clone().filter(is_stated).unwrap_or_else(|| Arc::new(parameters.clone()));
+                let line = VideoLine::new(parameters.codec(), Some(known), Some(parameters));
+                VideoLine { waits_for_keyframe: !goes_on, former: playing, ..line }
             }
         });
     }
@@ -294,7 +302,12 @@ impl Publisher {
 
 impl VideoLine {
     fn new(codec: Codec, known: Option<Arc<Parameters>>, configured: Option<Parameters>) -> Self {
-        Self { in_band: InBand::new(codec, known), configured, waits_for_keyframe: true }
+        Self { in_band: InBand::new(codec, known), configured, waits_for_keyframe: true, former: None }
+    }
+
+    /// Returns the parameters of the last frame, if the next one may continue it.
+    fn into_playing(self) -> Option<Arc<Parameters>> {
+        if self.waits_for_keyframe { self.former } else { self.in_band.parameters().cloned() }
     }
 }
 
@@ -457,6 +470,32 @@ mod tests {
             assert_eq!(dropped.reason(), DropReason::TagUnsupportedCodec);
         }
         assert_eq!(frame(publisher.take(MediaKind::Audio, 21, audio_frame())).dts.0, 1024);
+    }
+
+    #[test]
+    fn a_header_that_is_taken_back_before_any_frame_interrupts_nothing() {
+        let whole = nal::from_annex_b(H264);
+        let inter = Bytes::from([&b"\x27\x01\0\0\0"[..], &nal::join([&[0x41, 0x9a, 1][..]])].concat());
+        let mut publisher = Publisher::default();
+        let first = frame(publisher.take(MediaKind::Video, 0, [&b"\x17\x01\0\0\0"[..], &whole].concat().into()));
+        let own = flv::write_video_config(&first.parameters);
+        let other = h265::Parameters::from_access_unit(&nal::from_annex_b(H265)).map(Parameters::H265).unwrap();
+        let other = flv::write_video_config(&other);
+        for headers in [[&own, &other, &own].as_slice(), &[&other, &own], &[&other, &other, &own, &own]] {
+            for header in headers {
+                let taken = publisher.take(MediaKind::Video, 40, (*header).clone());
+                assert!(matches!(taken, Ok(Taken::Configuration)));
+            }
+            let next = frame(publisher.take(MediaKind::Video, 40, inter.clone()));
+            assert!(Arc::ptr_eq(&first.parameters, &next.parameters));
+        }
+        // A frame that was left out in between is missed by those behind it.
+        publisher.take(MediaKind::Video, 80, other).unwrap();
+        let dropped = Dropped::NoParameters(Codec::H264);
+        assert_eq!(publisher.take(MediaKind::Video, 80, inter.clone()).unwrap_err(), dropped);
+        publisher.take(MediaKind::Video, 120, own).unwrap();
+        let dropped = Dropped::Tag(DropReason::TagBeforeKeyframe);
+        assert_eq!(publisher.take(MediaKind::Video, 120, inter).unwrap_err(), dropped);
     }
 
     #[test]
