@@ -2,6 +2,8 @@
 //!
 //! The canonical payload is one raw data block per frame, without ADTS.
 
+use std::ops::Range;
+
 use super::Malformed;
 use super::bits::{BitReader, BitWriter};
 use bytes::Bytes;
@@ -36,7 +38,7 @@ pub struct Parameters {
     pub channel_configuration: u8,
     /// The samples per packet at `sample_rate`: 1024 or 960, or twice that if SBR doubles the rate.
     pub frame_length: u32,
-    /// The AudioSpecificConfig that these were read from.
+    /// The AudioSpecificConfig that these were read from. Rates of the table stand in it as their index.
     pub asc: Bytes,
 }
 
@@ -63,7 +65,8 @@ impl Parameters {
         Ok(Self { object_type: LC, sample_rate, channels, channel_configuration, frame_length: 1024, asc })
     }
 
-    /// Parses an AudioSpecificConfig and keeps its bytes.
+    /// Parses an AudioSpecificConfig and keeps its bytes, but for rates that are written out although they have an index: FFmpeg decodes
+    /// nothing of those.
     pub fn from_asc(asc: &[u8]) -> Result<Self, Malformed> {
         if asc.len() > LONGEST_CONFIG {
             return Err(Malformed::OutOfRange { what: CONFIG, field: "length", value: asc.len() as u64 });
@@ -89,7 +92,7 @@ impl Parameters {
         let channels = if parametric { 2 } else { general.channels };
         let doubled = sample_rate == core_rate * 2;
         let frame_length = general.frame_length * if doubled { 2 } else { 1 };
-        let asc = Bytes::copy_from_slice(asc);
+        let asc = Bytes::from(with_indices(asc)?);
         Ok(Self { object_type, sample_rate, channels, channel_configuration, frame_length, asc })
     }
 
@@ -261,6 +264,42 @@ fn sampling_frequency(reader: &mut BitReader<'_>) -> Result<u32, Malformed> {
         return Err(Malformed::OutOfRange { what: CONFIG, field: "sampling frequency", value: value.into() });
     }
     Ok(rate)
+}
+
+/// Returns an AudioSpecificConfig in which rates that are written out stand as their index, if they have one.
+fn with_indices(asc: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let (mut reader, mut writer) = (BitReader::new(CONFIG, asc), BitWriter::new());
+    let object_type = object_type(&mut reader)?;
+    copy(asc, 0..reader.position(), &mut writer)?;
+    copy_rate(asc, &mut reader, &mut writer)?;
+    copy(asc, reader.position()..reader.position() + 4, &mut writer)?;
+    reader.skip(4)?; // channelConfiguration
+    if matches!(object_type, SBR | PS) {
+        copy_rate(asc, &mut reader, &mut writer)?;
+    }
+    copy(asc, reader.position()..asc.len() * 8, &mut writer)?;
+    Ok(writer.finish())
+}
+
+/// Copies a rate, as its index if it has one.
+fn copy_rate(asc: &[u8], reader: &mut BitReader<'_>, writer: &mut BitWriter) -> Result<(), Malformed> {
+    let begin = reader.position();
+    let rate = sampling_frequency(reader)?;
+    match SAMPLE_RATES.iter().position(|&known| known == rate) {
+        Some(index) => writer.bits(index as u32, 4),
+        None => copy(asc, begin..reader.position(), writer)?,
+    }
+    Ok(())
+}
+
+/// Copies a range of bits.
+fn copy(asc: &[u8], bits: Range<usize>, writer: &mut BitWriter) -> Result<(), Malformed> {
+    let mut reader = BitReader::new(CONFIG, asc);
+    reader.skip(bits.start)?;
+    for _ in bits {
+        writer.flag(reader.flag()?);
+    }
+    Ok(())
 }
 
 /// Holds the fields of GASpecificConfig (4.4.1).
