@@ -10,6 +10,7 @@
 //! whatever its number: the first that comes, until a lower one brings its sequence header. The others are counted.
 
 mod read;
+mod tracks;
 mod write;
 
 pub use read::{AudioTag, Ignored, Reader, VideoTag};

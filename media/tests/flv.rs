@@ -197,6 +197,43 @@ fn a_lone_track_of_any_number_is_taken_and_a_lower_one_takes_its_place_with_its_
 }
 
 #[test]
+fn another_track_goes_on_with_its_first_header_where_the_taken_one_ends_or_falls_silent() {
+    let (config, frame) = (h264_config(), h264_frame());
+    let Parameters::H264(h264) = &config else { unreachable!() };
+    let header = |track: u8| join(&[b"\x96\x00avc1", &[track], &h264.avcc()]);
+    let coded = |track: u8| join(&[b"\x96\x03avc1", &[track], &frame]);
+    let other = VideoTag::Ignored(Ignored::OtherTrack);
+    let opus = |track: u8| join(&[b"\x95\x01Opus", &[track], b"\xfc\xff\xfe"]);
+
+    let mut reader = Reader::new();
+    reader.parse_video(header(0)).unwrap();
+    assert_eq!(reader.parse_video(header(1)).unwrap(), other);
+    // It is as slow as one frame of 200 of the other, and is not silent.
+    for turn in 0..1000 {
+        if turn % 200 == 0 {
+            assert_eq!(frame_of(reader.parse_video(coded(0)).unwrap()), (true, 0, frame.clone()));
+        }
+        assert_eq!(reader.parse_video(coded(1)).unwrap(), other);
+    }
+    let left_out = (0..1000).take_while(|_| reader.parse_video(coded(1)).unwrap() == other).count();
+    assert_eq!((left_out, reader.taken_track(MediaKind::Video)), (99, Some(1)));
+    assert_eq!(frame_of(reader.parse_video(coded(1)).unwrap()), (true, 0, frame.clone()));
+    assert_eq!(reader.parse_video(coded(0)).unwrap(), other);
+    assert_eq!(reader.parse_video(header(0)).unwrap(), VideoTag::Config(config.clone()), "the lower one is back");
+    // Its end is told.
+    reader.parse_video(header(1)).unwrap();
+    assert_eq!(reader.parse_video(join(&[b"\x96\x02avc1\x00"])).unwrap(), VideoTag::EndOfSequence);
+    assert_eq!(reader.parse_video(coded(1)).unwrap(), VideoTag::Config(config));
+    assert_eq!(frame_of(reader.parse_video(coded(1)).unwrap()), (true, 0, frame));
+
+    // What has no header begins with its frame.
+    reader.parse_audio(opus(0)).unwrap();
+    let is_left_out = |tag: AudioTag| tag == AudioTag::Ignored(Ignored::OtherTrack);
+    let left_out = (0..1000).take_while(|_| is_left_out(reader.parse_audio(opus(1)).unwrap())).count();
+    assert_eq!((left_out, reader.taken_track(MediaKind::Audio)), (299, Some(1)));
+}
+
+#[test]
 fn a_tag_that_is_not_a_frame_is_ignored_with_its_reason() {
     let mut reader = Reader::new();
     let cases: [(&'static [u8], Ignored); 8] = [

@@ -1,5 +1,6 @@
 //! Reads tag bodies as configurations and frames.
 
+use super::tracks::{Left, Tracks};
 use super::*;
 use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
@@ -81,8 +82,8 @@ impl Ignored {
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     video: Option<VideoFraming>,
-    /// The tracks that are taken, of video and of audio. A message without the multitrack layer is of track 0.
-    taken: [Option<u8>; 2],
+    /// The tracks of video and of audio. A message without the multitrack layer is of track 0.
+    tracks: [Tracks; 2],
     other_tracks: u64,
     /// The audio codec whose configuration was refused last, and what it is in words: its frames are in that, too.
     refused: Option<(Codec, String)>,
@@ -140,7 +141,7 @@ impl Reader {
 
     /// Returns the number of the track of this kind that is taken.
     pub fn taken_track(&self, kind: MediaKind) -> Option<u8> {
-        self.taken[usize::from(kind == MediaKind::Audio)]
+        self.tracks[usize::from(kind == MediaKind::Audio)].taken()
     }
 
     /// Returns how many frames and configurations of tracks other than those that are taken were left out.
@@ -164,14 +165,13 @@ impl Reader {
         };
         let header: &[u8; 5] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
         let (kind, composition_ms) = (header[1], signed_24([header[2], header[3], header[4]]));
-        let payload = body.slice(5..);
-        if !self.takes(MediaKind::Video, kind, 0) {
+        let packet = Packet { kind, codec, body: body.slice(5..) };
+        let Some(Packet { kind, codec, body }) = self.of_taken_track(MediaKind::Video, 0, packet) else {
             return Ok(VideoTag::Ignored(Ignored::OtherTrack));
-        }
-        self.take_track(MediaKind::Video, kind, 0);
+        };
         match kind {
-            SEQUENCE_START => self.video_config(codec, &payload),
-            CODED_FRAMES => self.video_frame(codec, composition_ms, payload),
+            SEQUENCE_START => self.video_config(codec, &body),
+            CODED_FRAMES => self.video_frame(codec, composition_ms, body),
             SEQUENCE_END => Ok(VideoTag::EndOfSequence),
             other => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
         }
@@ -184,14 +184,13 @@ impl Reader {
             EX_AUDIO => self.enhanced_audio(first, body),
             SOUND_AAC => {
                 let &kind = body.get(1).ok_or(Malformed::Truncated { what: AUDIO })?;
-                let payload = body.slice(2..);
-                if !self.takes(MediaKind::Audio, kind, 0) {
+                let packet = Packet { kind, codec: Codec::Aac, body: body.slice(2..) };
+                let Some(Packet { kind, codec, body }) = self.of_taken_track(MediaKind::Audio, 0, packet) else {
                     return Ok(AudioTag::Ignored(Ignored::OtherTrack));
-                }
-                self.take_track(MediaKind::Audio, kind, 0);
+                };
                 match kind {
-                    SEQUENCE_START => self.audio_config(Codec::Aac, &payload),
-                    CODED_FRAMES => self.audio_frame(Codec::Aac, payload),
+                    SEQUENCE_START => self.audio_config(codec, &body),
+                    CODED_FRAMES => self.audio_frame(codec, body),
                     other => Ok(AudioTag::Ignored(Ignored::UnknownPacketType(other))),
                 }
             }
@@ -235,24 +234,25 @@ impl Reader {
         }
     }
 
-    /// Returns whether a packet of track `id` is for the track that is taken. That is the first one that comes. A lower one
-    /// takes its place with its sequence header, because encoders number the main track 0. All else is counted.
-    fn takes(&mut self, media: MediaKind, kind: u8, id: u8) -> bool {
-        let is_lower = |taken: u8| id < taken && kind == SEQUENCE_START;
-        let takes = self.taken(media).is_none_or(|taken| taken == id || is_lower(taken));
-        self.other_tracks += u64::from(!takes);
-        takes
-    }
-
-    /// Notes that a packet of track `id` is taken. Metadata and the end of a sequence bring no track.
-    fn take_track(&mut self, media: MediaKind, kind: u8, id: u8) {
-        if matches!(kind, SEQUENCE_START | CODED_FRAMES | VIDEO_CODED_FRAMES_X) {
-            *self.taken(media) = Some(id);
+    /// Returns the packet if it is for the track that is taken, or else the header of another track that goes on in its place. All else is
+    /// counted.
+    fn of_taken_track(&mut self, media: MediaKind, id: u8, packet: Packet) -> Option<Packet> {
+        let tracks = self.tracks(media);
+        if tracks.takes(packet.kind, id) {
+            tracks.take(packet.kind, id);
+            return Some(packet);
+        }
+        let left = tracks.leave(packet.kind, id, packet.codec, &packet.body);
+        self.other_tracks += u64::from(left != Left::Taken);
+        match left {
+            Left::Out => None,
+            Left::Taken => Some(packet),
+            Left::Begins(codec, body) => Some(Packet { kind: SEQUENCE_START, codec, body }),
         }
     }
 
-    fn taken(&mut self, media: MediaKind) -> &mut Option<u8> {
-        &mut self.taken[usize::from(media == MediaKind::Audio)]
+    fn tracks(&mut self, media: MediaKind) -> &mut Tracks {
+        &mut self.tracks[usize::from(media == MediaKind::Audio)]
     }
 
     /// Reads the FourCC and the multitrack layer. Returns the packet of the track that is taken, or `None` if the message
@@ -272,11 +272,7 @@ impl Reader {
         };
         if kind != multitrack {
             let codec = codec_of_kind(&mut body)?;
-            if !self.takes(media, kind, 0) {
-                return Ok(None);
-            }
-            self.take_track(media, kind, 0);
-            return Ok(Some(Packet { kind, codec, body }));
+            return Ok(self.of_taken_track(media, 0, Packet { kind, codec, body }));
         }
         let [types] = take(what, &mut body)?;
         let (layout, kind) = (types >> 4, types & 0xf);
@@ -317,21 +313,25 @@ impl Reader {
         }
         // The lowest comes first, so that it is the one that is taken where none was.
         tracks.sort_unstable_by_key(|(track, ..)| *track);
-        let mut refused = None;
-        for (at, (track, codec, body)) in tracks.iter().enumerate() {
-            if !self.takes(media, kind, *track) {
-                continue;
-            }
+        let (mut refused, mut taken) = (None, None);
+        for (track, codec, body) in tracks {
             match codec {
-                Ok(codec) => {
-                    self.take_track(media, kind, *track);
-                    self.other_tracks += (tracks.len() - at - 1) as u64 + u64::from(refused.is_some());
-                    return Ok(Some(Packet { kind, codec: *codec, body: part(whole, body.clone()) }));
+                Ok(codec) if taken.is_none() => taken = self.of_taken_track(media, track, Packet { kind, codec, body }),
+                Err(error) if taken.is_none() && refused.is_none() && self.tracks(media).takes(kind, track) => {
+                    refused = Some(error);
                 }
-                Err(error) => refused = refused.or_else(|| Some(error.clone())),
+                Ok(codec) => drop(self.of_taken_track(media, track, Packet { kind, codec, body })),
+                Err(_) => self.other_tracks += 1,
             }
         }
-        refused.map_or(Ok(None), Err)
+        match (taken, refused) {
+            (Some(packet), refused) => {
+                self.other_tracks += u64::from(refused.is_some());
+                Ok(Some(Packet { body: part(whole, packet.body), ..packet }))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
     }
 
     fn video_config(&mut self, codec: Codec, record: &[u8]) -> Result<VideoTag, FlvError> {
