@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::life::Lives;
 use onmic_media::{
-    AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Permit, Publication, TrackKey,
+    Accepts, AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Permit, Publication, TrackKey,
 };
 
 use crate::announce::Announce;
@@ -185,7 +185,7 @@ impl Rtc {
     ) -> Result<Answer, OfferRefused> {
         let holder = holder.into();
         let offer = parse(offer)?;
-        let (offer, found) = find(offer, feed.clone()).await?;
+        let found = find(&offer, &feed).await?;
         let streams = Streams::random(sync);
         let mut sending = Vec::new();
         for (Wish { section, key }, demand) in found.demands {
@@ -327,25 +327,22 @@ fn count_data_left_out(feed: &Feed) {
     DropReason::DataNotCarried.count(tracks as u64);
 }
 
-/// Finds the tracks of `feed` for the offer, converted where needed. Opening a codec blocks, so a blocking thread does
-/// it.
-async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefused> {
-    let aside = tokio::task::spawn_blocking(move || {
-        let demand = |wish: Wish| {
-            let original = feed.original(wish.key).map(|original| original.parameters());
-            let codecs = negotiate::receivable(&offer, wish.section, original.as_deref());
-            (wish, feed.demand(wish.key, takes(&codecs)))
-        };
-        let tracks: Vec<_> = wishes(&offer, &feed).into_iter().map(demand).collect();
-        (offer, feed, tracks)
-    });
-    let (offer, feed, tracks) = aside.await.map_err(|_| OfferRefused::Stopping)?;
+/// Finds the tracks of `feed` for the offer, converted where needed. A codec is opened once for all viewers that wait for it, who hold
+/// no thread meanwhile, and share its failure.
+async fn find(offer: &Offer, feed: &Arc<Feed>) -> Result<Found, OfferRefused> {
+    let mut tracks = Vec::new();
+    for wish in wishes(offer, feed) {
+        let original = feed.original(wish.key).map(|original| original.parameters());
+        let codecs = negotiate::receivable(offer, wish.section, original.as_deref()).into();
+        let accepts = Accepts { codecs, reordering: false, any_format: false, entry: Entry::Now };
+        tracks.push((wish, feed.demanded(wish.key, &accepts).await));
+    }
     if tracks.iter().any(|(_, track)| track.is_ok()) {
-        if let Some(refused) = without_video(&offer, &feed, &tracks) {
+        if let Some(refused) = without_video(offer, feed, &tracks) {
             return Err(refused);
         }
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
-        count_data_left_out(&feed);
+        count_data_left_out(feed);
         for (wish, track) in tracks {
             match track {
                 Ok(demand) => found.demands.push((wish, demand)),
@@ -353,15 +350,15 @@ async fn find(offer: Offer, feed: Arc<Feed>) -> Result<(Offer, Found), OfferRefu
                 Err(_) => found.lacking.push(wish),
             }
         }
-        return Ok((offer, found));
+        return Ok(found);
     }
     if !offer.media.iter().any(|section| !section.rejected && section.direction.receives()) {
-        return Err(refusal(negotiate::nothing(&offer, "receives")));
+        return Err(refusal(negotiate::nothing(offer, "receives")));
     }
     if let Some(why) = tracks.into_iter().find_map(|(_, track)| track.err().filter(is_this_servers)) {
         return Err(OfferRefused::Unavailable(why));
     }
-    Err(refusal(Mismatch::NoCodec(codecs_of(&feed, &[MediaKind::Video, MediaKind::Audio]))))
+    Err(refusal(Mismatch::NoCodec(codecs_of(feed, &[MediaKind::Video, MediaKind::Audio]))))
 }
 
 /// Refuses a viewer that asks for video and would get none, though the feed has it, if that keeps it out ([`Unavailable::keeps_out`]).

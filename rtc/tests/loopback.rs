@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -23,7 +23,9 @@ use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, State};
 use onmic_rtc::{Config, Error, NoPlace, OfferRefused, Rtc};
+use parking_lot::Mutex;
 use tokio::net::UdpSocket;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{sleep_until, timeout};
 
 fn somebody() -> Principal {
@@ -429,6 +431,74 @@ async fn a_viewer_whose_video_could_not_be_converted_gets_the_audio_and_over_the
     let refused = watch(Spent(Work::Conversion).into()).await.unwrap_err();
     assert!(matches!(&refused, OfferRefused::Unavailable(Unavailable::Overloaded(_))), "{refused:?}");
     rtc.shutdown(LONG).await;
+}
+
+/// Opens a codec when it is told to, and fails if it is told so. It keeps the leases of what it was asked for.
+struct Slow {
+    told: Mutex<mpsc::Receiver<bool>>,
+    asked: Mutex<Vec<Lease>>,
+}
+
+impl Deriver for Slow {
+    fn derive(&self, _: Recipe, _: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
+        self.asked.lock().push(lease);
+        match self.told.lock().recv() {
+            Ok(true) => Ok(Arc::new(Track::new(parameters()))),
+            _ => Err(NotDerived::Failed("it is told to fail".to_owned())),
+        }
+    }
+}
+
+/// Lets forty viewers come to a video that has to be converted. Every second one leaves while the codec opens, the one for whom it opens
+/// among them. Returns the answers to those who stay, and the leases of what was opened.
+async fn forty_viewers(rtc: &Rtc, succeeds: bool) -> (Vec<Result<Answer, OfferRefused>>, Vec<Lease>) {
+    let (tell, told) = mpsc::channel();
+    let slow = Arc::new(Slow { told: Mutex::new(told), asked: Mutex::default() });
+    let feed = Feed::new(Some(slow.clone()));
+    let video = vp8::Parameters { width: 640, height: 360, version: 0 };
+    feed.set_original(Arc::new(Track::new(Arc::new(Parameters::Vp8(video)))));
+    feed.settle();
+    let come = |_| {
+        let (rtc, feed, offer) = (rtc.clone(), feed.clone(), Visitor::offer(Direction::RecvOnly).0);
+        tokio::spawn(async move { rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await })
+    };
+    let viewers: Vec<_> = (0..40).map(come).collect();
+    while slow.asked.lock().is_empty() {
+        yield_now().await;
+    }
+    let others = timeout(LONG, spawn_blocking(|| ())).await;
+    others.expect("a thread is left to others").unwrap();
+    viewers.iter().step_by(2).for_each(tokio::task::JoinHandle::abort);
+    yield_now().await;
+    tell.send(succeeds).unwrap();
+    drop(tell); // Whatever else is opened fails.
+    let mut answers = Vec::new();
+    for viewer in viewers {
+        answers.extend(viewer.await.ok());
+    }
+    let leases = slow.asked.lock().clone();
+    (answers, leases)
+}
+
+#[test]
+fn viewers_who_wait_for_one_codec_hold_no_thread_and_share_how_it_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (rtc, _) = server(100);
+        let (answers, leases) = forty_viewers(&rtc, true).await;
+        assert_eq!((answers.len(), leases.len()), (20, 1));
+        for answer in answers {
+            assert!(leases[0].is_wanted() && rtc.close(answer.unwrap().session).await);
+        }
+        assert!(!leases[0].is_wanted(), "nothing is left of those who went");
+
+        let (answers, leases) = forty_viewers(&rtc, false).await;
+        assert_eq!((answers.len(), leases.len()), (20, 1));
+        for refused in answers.into_iter().map(Result::unwrap_err) {
+            assert!(matches!(&refused, OfferRefused::Unavailable(Unavailable::Failed { .. })), "{refused:?}");
+        }
+        rtc.shutdown(LONG).await;
+    });
 }
 
 #[tokio::test]
