@@ -29,6 +29,8 @@ metric::label_values! {
     BehindTranscode => "behind_transcode",
     /// A WebRTC shard read a track more slowly than frames came; frames up to the newest keyframe are skipped.
     BehindWebrtc => "behind_webrtc",
+    /// A WebRTC viewer passed over frames: a newer keyframe came while it caught up, or it waits for one.
+    BehindWhep => "behind_whep",
 
     /// A message of timed metadata is larger than allowed.
     MessageTooLarge => "message_too_large",
@@ -160,6 +162,8 @@ metric::label_values! {
     StunIntegrity => "stun_integrity",
     /// A DTLS record cannot be parsed, or is larger than allowed.
     DtlsMalformed => "dtls_malformed",
+    /// A DTLS record came that nothing here uses: application data, or more alerts than are read.
+    DtlsUnused => "dtls_unused",
     /// Media came before the keys to decrypt it.
     SrtpNotReady => "srtp_not_ready",
     /// A packet is too short for its own headers.
@@ -174,8 +178,13 @@ metric::label_values! {
     SessionClosed => "session_closed",
     /// A packet could not be encrypted.
     NotSealed => "not_sealed",
-    /// A WebRTC peer's consent to media at its address has ended (RFC 7675); the packet is not sent.
+    /// A WebRTC peer's consent to media at its address has ended (RFC 7675); the packet of media or reports, or the DTLS record, is not
+    /// sent.
     NoConsent => "no_consent",
+    /// A WebRTC session had more checks and DTLS records to send than may wait; the oldest is dropped.
+    TransmitsFull => "transmits_full",
+    /// A frame of a WebRTC viewer's track has nothing in it that RTP carries, or is not in the codec of its track.
+    NotPacketized => "not_packetized",
     /// The kernel's send buffer was full.
     SocketFull => "socket_full",
     /// The kernel refused to send a datagram.
@@ -187,7 +196,7 @@ metric::label_values! {
     PacketLateOrDuplicate => "packet_late_or_duplicate",
     /// An RTP packet cannot be parsed.
     RtpMalformed => "rtp_malformed",
-    /// An RTP packet belongs to a stream that was not negotiated.
+    /// An RTP packet belongs to a stream that was not negotiated, or a viewer sent it.
     RtpUnknownStream => "rtp_unknown_stream",
     /// An RTP packet has a payload type that was not negotiated.
     RtpUnknownPayloadType => "rtp_unknown_payload_type",
@@ -197,6 +206,10 @@ metric::label_values! {
     NackOverflow => "nack_overflow",
     /// A viewer asked for packets faster than they are looked for; the rest of its request (NACK) is left.
     NackTooFast => "nack_too_fast",
+    /// A viewer asked for a packet that is not kept any more, or that it was never sent; it is not sent again.
+    RepairUnknown => "repair_unknown",
+    /// A viewer asked for more packets than may be sent again to one; the packet is not.
+    RepairOverBudget => "repair_over_budget",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",
     /// A frame of a publisher is larger than allowed: by WHIP, or by RTMP in several tags.

@@ -177,7 +177,10 @@ impl Core {
                     publisher.send_feedback(&mut session.peer, now, scratch, out);
                     ended.map_or(Outcome::GoesOn, Outcome::Ended)
                 }
-                Role::Viewer(_) => Outcome::GoesOn,
+                Role::Viewer(_) => {
+                    metrics.from_viewers.increment(1);
+                    Outcome::GoesOn
+                }
             },
             Ok(Input::Rtcp(rtcp)) => match &mut session.role {
                 Role::Publisher(publisher) => {
@@ -193,7 +196,7 @@ impl Core {
             Ok(Input::Closed) => Outcome::Closed,
             Err(reason) => {
                 metrics.dropped(reason);
-                return;
+                return self.settle(now, key, out); // What else was in the datagram may have an answer.
             }
         };
         if is_stun {
@@ -595,7 +598,7 @@ impl Core {
     /// Ends a session from the server's side.
     fn close(&mut self, now: Instant, key: usize, reason: Reason, out: &mut impl Outbox) {
         let session = &mut self.sessions[key];
-        if let Role::Viewer(viewer) = &session.role {
+        if let (Some(_), Role::Viewer(viewer)) = (session.connected, &session.role) {
             viewer.goodbye(&mut session.peer, &mut self.scratch, out);
         }
         session.peer.close(now);

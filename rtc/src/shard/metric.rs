@@ -20,10 +20,18 @@ pub(super) struct Metrics {
     pub(super) foreign: Counter,
     /// Frames that a track evicted before the shard read them.
     pub(super) skipped: Counter,
+    /// Frames that one viewer passed over.
+    pub(super) passed_over: Counter,
+    /// RTP packets that viewers sent.
+    pub(super) from_viewers: Counter,
     /// RTCP packets that could not be parsed.
     pub(super) rtcp_malformed: Counter,
     /// Requests for packets that were cut short, because their viewer asks too fast.
     pub(super) nack_too_fast: Counter,
+    /// Packets that a viewer asked for and that are not there.
+    pub(super) repair_unknown: Counter,
+    /// Packets that a viewer asked for beyond its budget.
+    pub(super) repair_over_budget: Counter,
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
@@ -45,8 +53,12 @@ impl Metrics {
             unknown: DropReason::UnknownAddress.counter(),
             foreign: DropReason::OtherMachine.counter(),
             skipped: DropReason::BehindWebrtc.counter(),
+            passed_over: DropReason::BehindWhep.counter(),
+            from_viewers: DropReason::RtpUnknownStream.counter(),
             rtcp_malformed: DropReason::RtcpMalformed.counter(),
             nack_too_fast: DropReason::NackTooFast.counter(),
+            repair_unknown: DropReason::RepairUnknown.counter(),
+            repair_over_budget: DropReason::RepairOverBudget.counter(),
             unsealed: DropReason::NotSealed.counter(),
             sent_frames: MediaKind::ALL.map(frames),
             sending: Latency::WhepSend.histogram(),

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Demand, Frame, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
+use onmic_media::{Codec, Demand, DropReason, Frame, Join, MediaKind, Read, Reader, TrackId, TrackKey, WallTime};
 
 use crate::rtp::outgoing::Limits;
 use crate::rtp::{Lateness, Outgoing, Pace};
@@ -118,7 +118,10 @@ impl SharedTrack {
     fn send(&mut self, frame: &Frame, since: Instant) -> Progress {
         match self.outgoing.push(frame) {
             Some(_) => Progress::Frame { since: since.max(frame.arrived) },
-            None => Progress::Skipped(0), // `outgoing` has counted the frame, with its reason.
+            None => {
+                DropReason::NotPacketized.count(1);
+                Progress::Skipped(0) // The frame was read.
+            }
         }
     }
 

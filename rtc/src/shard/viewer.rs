@@ -103,13 +103,20 @@ impl Viewer {
     ) -> u64 {
         let mut frames = 0;
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return 0 };
+        let passed_over = own.sender.counters().skipped_frames;
         while let Some(packets) = own.sender.poll_frame(&track.outgoing, turn.now) {
             frames += 1;
             let batch = &mut turn.scratch.batch;
-            if let Err(error) = send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, turn.out) {
-                turn.metrics.unsealed.increment(1);
+            if let Err((error, unsent)) =
+                send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, turn.out)
+            {
+                turn.metrics.unsealed.increment(unsent);
                 tracing::debug!(%error, "a frame could not be sealed");
             }
+        }
+        let passed_over = own.sender.counters().skipped_frames.wrapping_sub(passed_over);
+        if passed_over > 0 {
+            turn.metrics.passed_over.increment(passed_over.into());
         }
         if frames > 0 {
             turn.metrics.sent_frames(own.key.kind, frames);
@@ -148,6 +155,7 @@ impl Viewer {
             Feedback::Nack(nack) => {
                 let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == nack.ssrc) else { return };
                 let Some(track) = tracks.get(&own.id) else { return };
+                let before = own.sender.counters();
                 for lost in nack.lost() {
                     if !own.sender.looks(now) {
                         turn.metrics.nack_too_fast.increment(1);
@@ -167,6 +175,11 @@ impl Viewer {
                         _ => turn.metrics.unsealed.increment(1),
                     }
                 }
+                let after = own.sender.counters();
+                turn.metrics.repair_unknown.increment((after.repair_unknown - before.repair_unknown).into());
+                turn.metrics
+                    .repair_over_budget
+                    .increment((after.repair_over_budget - before.repair_over_budget).into());
             }
             Feedback::KeyframeWanted { ssrc } => {
                 let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == ssrc) else { return };
@@ -204,18 +217,21 @@ impl Viewer {
     }
 }
 
-/// Seals the packets in `scratch.rtcp` and sends them.
+/// Seals the packets in `scratch.rtcp` and sends them as one datagram, which is counted where it cannot be sent.
 pub(super) fn send_rtcp(peer: &mut Peer, scratch: &mut Scratch, out: &mut impl Outbox) {
     if scratch.rtcp.is_empty() {
         return;
     }
+    let Some(to) = peer.remote_addr() else { return DropReason::NoConsent.count(1) };
     let sealed = scratch.sealed.as_mut_slice();
-    if let (Ok(length), Some(to)) = (peer.seal_rtcp(&scratch.rtcp, sealed), peer.remote_addr()) {
-        out.send(to, &sealed[..length]);
+    match peer.seal_rtcp(&scratch.rtcp, sealed) {
+        Ok(length) => out.send(to, &sealed[..length]),
+        Err(_) => DropReason::NotSealed.count(1),
     }
 }
 
-/// Sends one frame to one viewer: a header and a seal per packet, and one send per run of equal lengths.
+/// Sends one frame to one viewer: a header and a seal per packet, and one send per run of equal lengths. An error comes with the number of
+/// packets that are not sent for it.
 fn send(
     peer: &mut Peer,
     sender: &mut Sender,
@@ -223,7 +239,7 @@ fn send(
     transport_sequence: &mut u16,
     batch: &mut Batch,
     out: &mut impl Outbox,
-) -> Result<(), SealError> {
+) -> Result<(), (SealError, u64)> {
     let mut buffer = [0; HEADER_MAX];
     let Some(to) = peer.remote_addr() else {
         // The numbers are used up, so that the peer sees a loss when media goes on.
@@ -233,7 +249,7 @@ fn send(
         }
         return Ok(());
     };
-    for packet in packets.iter() {
+    for (index, packet) in packets.iter().enumerate() {
         let header = sender.header(&packet, transport_sequence, &mut buffer);
         let length = peer.sealed_rtp_len(header.len() + packet.payload.len());
         if !batch.takes(length) {
@@ -241,7 +257,7 @@ fn send(
         }
         if let Err(error) = batch.push(length, |room| peer.seal_rtp(header, packet.payload, room)) {
             out.send_batch(to, batch); // The next viewer would get packets that stay in the shared batch.
-            return Err(error);
+            return Err((error, (packets.len() - index) as u64));
         }
     }
     out.send_batch(to, batch);

@@ -403,10 +403,11 @@ impl Dtls {
         if taken.repeated && self.flight_sent.is_none_or(|sent| now >= sent + least) {
             self.repeat_flight(now);
         }
-        if !understood || (taken.refused && matches!(event, Event::Nothing)) {
-            return Err(Dropped::DtlsMalformed);
+        match event {
+            Event::Nothing if !understood || taken.refused => Err(Dropped::DtlsMalformed),
+            Event::Nothing if taken.unused => Err(Dropped::DtlsUnused),
+            event => Ok(Ok(event)),
         }
-        Ok(Ok(event))
     }
 
     /// Ends the association, with a goodbye if the handshake was complete.
@@ -458,7 +459,10 @@ impl Dtls {
                 let result = self.feed(now, &datagram);
                 self.conclude(now, result)
             }
-            _ => Ok(Event::Nothing),
+            _ => {
+                taken.unused = true;
+                Ok(Event::Nothing)
+            }
         }
     }
 
@@ -588,7 +592,8 @@ impl Dtls {
                     return Ok(Event::Closed);
                 }
             }
-            _ => {}
+            (HANDSHAKE, 1) | (CHANGE_CIPHER_SPEC, 0) => {} // The rest of the peer's last flight, again.
+            _ => taken.unused = true,
         }
         Ok(Event::Nothing)
     }

@@ -603,6 +603,21 @@ fn dtls_and_media_from_an_unchecked_address_are_dropped() {
 }
 
 #[test]
+fn dtls_records_that_nothing_uses_are_dropped_with_a_reason() {
+    let mut world = World::connected(Setup::default());
+    let (from, now) = (world.client_address, world.now);
+    let record = |kind, epoch| [&[kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99, 0, 40][..], &[9; 40]].concat();
+    for (kind, epoch) in [(23, 1), (23, 0), (21, 0)] {
+        let dropped = world.server.handle_datagram(now, from, &mut record(kind, epoch)).err();
+        assert_eq!(dropped, Some(Dropped::DtlsUnused), "{kind}");
+    }
+    let mut alerts = (0..99).map(|_| world.server.handle_datagram(now, from, &mut record(21, 1)).err());
+    assert_eq!(alerts.by_ref().take_while(Option::is_none).count(), 16, "these are read");
+    assert!(alerts.all(|dropped| dropped == Some(Dropped::DtlsUnused)));
+    assert!(world.both_connected());
+}
+
+#[test]
 fn random_datagrams_never_panic() {
     let mut world = World::connected(Setup::default());
     let mut fresh = World::new(Setup::default());

@@ -51,6 +51,8 @@ pub enum Dropped {
     AddressNotValidated,
     /// DTLS records do not parse, or exceed the caps.
     DtlsMalformed,
+    /// A DTLS record is application data, or one more alert than is read.
+    DtlsUnused,
     /// Media came before its keys existed.
     SrtpNotReady,
     /// A packet is too short for its own headers.
@@ -67,7 +69,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// All reasons, so that their counters can be registered once.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unclassified,
         Self::StunMalformed,
         Self::StunNotRequest,
@@ -75,6 +77,7 @@ impl Dropped {
         Self::StunIntegrity,
         Self::AddressNotValidated,
         Self::DtlsMalformed,
+        Self::DtlsUnused,
         Self::SrtpNotReady,
         Self::SrtpMalformed,
         Self::SrtpAuthentication,
@@ -93,6 +96,7 @@ impl Dropped {
             Self::StunIntegrity => DropReason::StunIntegrity,
             Self::AddressNotValidated => DropReason::AddressNotValidated,
             Self::DtlsMalformed => DropReason::DtlsMalformed,
+            Self::DtlsUnused => DropReason::DtlsUnused,
             Self::SrtpNotReady => DropReason::SrtpNotReady,
             Self::SrtpMalformed => DropReason::SrtpMalformed,
             Self::SrtpAuthentication => DropReason::SrtpAuthentication,

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use onmic_media::DropReason;
+
 use super::Dropped;
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
 use super::ice::{Credentials, DatagramKind, IceLite, classify, is_answer};
@@ -391,8 +393,9 @@ impl Peer {
     // address of media.
     fn send_dtls(&mut self, to: Option<SocketAddr>) {
         while let Some(bytes) = self.dtls.poll_transmit() {
-            if let Some(to) = to.or_else(|| self.ice.remote_addr()) {
-                self.transmit(to, bytes);
+            match to.or_else(|| self.ice.remote_addr()) {
+                Some(to) => self.transmit(to, bytes),
+                None => DropReason::NoConsent.count(1),
             }
         }
     }
@@ -406,6 +409,7 @@ impl Peer {
     fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         if self.transmits.len() == TRANSMITS {
             self.transmits.pop_front(); // The driver did not drain. The newest datagram matters most.
+            DropReason::TransmitsFull.count(1);
         }
         self.transmits.push_back(Transmit { to, bytes });
     }

@@ -103,12 +103,15 @@ pub(super) struct Taken {
     pub(super) repeated: bool,
     /// Whether a fragment did not parse or was over a cap.
     pub(super) refused: bool,
+    /// Whether a record came that nothing uses.
+    pub(super) unused: bool,
 }
 
 impl Taken {
     pub(super) fn add(&mut self, other: Self) {
         self.repeated |= other.repeated;
         self.refused |= other.refused;
+        self.unused |= other.unused;
     }
 }
 
@@ -275,7 +278,7 @@ mod tests {
 
     #[test]
     fn malformed_fragments_and_fragments_over_a_cap_are_refused() {
-        let refused = Taken { repeated: false, refused: true };
+        let refused = Taken { refused: true, ..Taken::default() };
         let mut joiner = Joiner::default();
         assert_eq!(joiner.take(&fragment(0, MESSAGE_BYTES + 1, 0, b"a")), refused);
         assert_eq!(joiner.take(&fragment(MESSAGES_AHEAD, 1, 0, b"a")), refused);

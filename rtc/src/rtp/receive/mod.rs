@@ -203,7 +203,10 @@ impl Incoming {
         let stream = &mut section.streams[index];
         match section.config.repaired(packet.payload_type) {
             Some(repaired) => {
-                let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else { return };
+                let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else {
+                    counters.malformed += u64::from(!packet.payload.is_empty()); // Else it is padding that probes for bandwidth.
+                    return;
+                };
                 packet.sequence = u16::from_be_bytes(*original);
                 packet.payload = payload;
                 packet.payload_type = repaired;
@@ -430,7 +433,7 @@ impl Incoming {
             self.counters.unknown_payload_type += 1;
             return None;
         }
-        let adopted = section.adopt(packet, layer, now);
+        let adopted = section.adopt(packet, layer, now, &mut self.counters);
         self.counters.unknown_stream += u64::from(adopted.is_none());
         Some((at?, adopted?))
     }

@@ -13,8 +13,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StreamConfig;
 use super::stream::{Arrived, Stream};
+use super::{IncomingCounters, StreamConfig};
 use crate::rtp::packet::{Incoming as Packet, Mid};
 
 /// The most simulcast layers of a section. Browsers send three.
@@ -69,7 +69,13 @@ impl Section {
 
     /// Returns the stream of a packet whose SSRC is new: another stream, or the repairs of one. `layer` is the layer that
     /// the packet names. `None` if there is no such stream to repair, or no room for another.
-    pub(super) fn adopt(&mut self, packet: &Packet<'_>, layer: Option<&[u8]>, now: Instant) -> Option<usize> {
+    pub(super) fn adopt(
+        &mut self,
+        packet: &Packet<'_>,
+        layer: Option<&[u8]>,
+        now: Instant,
+        counters: &mut IncomingCounters,
+    ) -> Option<usize> {
         if self.config.repaired(packet.payload_type).is_some() {
             let index = match layer.filter(|layer| !layer.is_empty()) {
                 Some(layer) => self.streams.iter().position(|stream| stream.layer.as_bytes() == layer)?,
@@ -87,7 +93,9 @@ impl Section {
         }
         let silent = self.streams.iter().enumerate().filter(|(_, stream)| !stream.is_heard(now, SILENCE));
         let (index, _) = silent.min_by_key(|(_, stream)| stream.heard())?;
-        self.streams[index] = stream;
+        let (mut silent, mut left) = (std::mem::replace(&mut self.streams[index], stream), 0);
+        silent.end(counters, |_| left += 1);
+        counters.other_layer += left;
         self.lead = self.lead.filter(|lead| *lead != index);
         Some(index)
     }

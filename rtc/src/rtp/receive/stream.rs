@@ -139,7 +139,7 @@ impl Stream {
         mut emit: impl FnMut(Arrived),
     ) {
         let sequence = self.sequence.peek(packet.sequence);
-        self.notice_restart(sequence, counters);
+        self.notice_restart(sequence, counters, &mut emit);
         let sequence = self.sequence.unwrap(packet.sequence);
         self.note_losses(sequence, now, counters);
         match self.reorder.place(sequence) {
@@ -164,6 +164,7 @@ impl Stream {
             }
             Place::Late => counters.late_or_duplicate += 1,
             Place::Far => {
+                self.go_on_behind_all_gaps(counters, &mut emit);
                 self.reorder.restart(sequence + 1);
                 self.losses.clear();
                 counters.gaps += 1;
@@ -195,11 +196,16 @@ impl Stream {
     /// Takes in that no packet follows. What waits for missing packets goes on without them, and the last frame as it came, if its
     /// end can only be told by a next one.
     pub(super) fn end(&mut self, counters: &mut IncomingCounters, mut emit: impl FnMut(Arrived)) {
-        while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, &mut emit) {}
+        self.go_on_behind_all_gaps(counters, &mut emit);
         if !self.markers.tell() || self.open.is_some_and(|open| self.markers.have_ended(open)) {
             self.finish(counters, &mut emit);
         }
         counters.dropped_incomplete += u64::from(self.open.take().is_some());
+    }
+
+    /// Gives up all packets that are missing before one that is held, and goes on with all that are held.
+    fn go_on_behind_all_gaps(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
+        while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, emit) {}
     }
 
     /// Gives up the packets that are missing, and goes on with those behind them. Returns whether there are any.
@@ -261,10 +267,11 @@ impl Stream {
     }
 
     /// Notices a new beginning: several packets in a row whose numbers are far below all others are not late packets.
-    fn notice_restart(&mut self, sequence: i64, counters: &mut IncomingCounters) {
+    fn notice_restart(&mut self, sequence: i64, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
         let far_behind = self.highest.is_some_and(|highest| highest - sequence > super::reorder::HELD_MAX);
         self.behind = if far_behind { self.behind + 1 } else { 0 };
         if self.behind >= RESTART_AFTER {
+            self.go_on_behind_all_gaps(counters, emit);
             counters.gaps += 1;
             self.behind = 0;
             self.sequence = Unwrap16::default();

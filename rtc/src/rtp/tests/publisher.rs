@@ -487,6 +487,22 @@ fn what_waits_for_a_packet_when_the_session_ends_is_published_or_counted() {
 }
 
 #[test]
+fn packets_that_are_held_are_published_when_the_numbers_jump_ahead_or_begin_anew() {
+    for (jumps_to, late) in [(6000, 0), (40_000, 2)] {
+        let began = Instant::now();
+        let mut incoming = incoming(began);
+        let mut next =
+            |sequence: u16, at: u32| incoming.handle_rtp(&audio(sequence, 960 * at), began + 20 * MILLI * at);
+        next(1000, 0);
+        (1..9).for_each(|at| next(1001 + at as u16, at)); // One is missing, and is waited for no more.
+        (9..12).for_each(|at| next(jumps_to + at as u16, at));
+        let counters = incoming.counters();
+        let published = std::iter::from_fn(|| incoming.poll_arrival()).count() as u64;
+        assert_eq!((published, counters.lost, counters.late_or_duplicate), (12 - late, 1, late), "{jumps_to}");
+    }
+}
+
+#[test]
 fn two_video_sections_become_two_renditions() {
     let now = Instant::now();
     let lower = TrackKey::new(MediaKind::Video, Rendition(1));
