@@ -183,6 +183,9 @@ metric::label_values! {
     NoConsent => "no_consent",
     /// A WebRTC session had more checks and DTLS records to send than may wait; the oldest is dropped.
     TransmitsFull => "transmits_full",
+    /// A track of a room cannot be had in a form that a WebRTC viewer's offer takes; the session goes on without it. Viewers who wait for a
+    /// track count once together.
+    TrackNotTaken => "track_not_taken",
     /// A frame of a WebRTC viewer's track has nothing in it that RTP carries, or is not in the codec of its track.
     NotPacketized => "not_packetized",
     /// The kernel's send buffer was full.

@@ -28,10 +28,13 @@ use crate::transport::{Credentials, Fingerprint};
 /// The video codecs that a viewer may get, best first.
 const VIDEO_CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8];
 
-/// The video codecs that publishers may send, best first. A track that has yet to come will be in one of these, or is
-/// converted to the first.
+/// The video codecs that publishers may send, best first.
 const VIDEO_FROM_PUBLISHER: [CodecName; 5] =
     [CodecName::H264, CodecName::H265, CodecName::Vp8, CodecName::Vp9, CodecName::Av1];
+
+/// The same codecs for a track that has yet to come. It can be had in the first two whatever it is, because it is converted to them, and
+/// in each of the others only if it comes in that codec, in its first profile.
+const VIDEO_LATER: [CodecName; 5] = [CodecName::H264, CodecName::Vp8, CodecName::H265, CodecName::Vp9, CodecName::Av1];
 
 /// The header extensions of packets to viewers. They have no `mid`, because the answer names the SSRC of each section.
 /// They have no transport-wide numbers, because nothing here would act on the feedback, which costs a packet every 50
@@ -189,7 +192,11 @@ pub(crate) fn send(
 /// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be
 /// in.
 pub(crate) fn send_later(offer: &Offer, section: usize, key: TrackKey, streams: &Streams) -> Option<Sending> {
-    let chosen = offer.choose_in(section, &from_publisher(key.kind))?;
+    let wanted = match key.kind {
+        MediaKind::Video => VIDEO_LATER.map(CodecCapability::from).to_vec(),
+        kind => from_publisher(kind),
+    };
+    let chosen = offer.choose_in(section, &wanted)?;
     send(offer, section, (key, codec_of(chosen.name)), None, streams)
 }
 
@@ -472,11 +479,14 @@ mod tests {
     }
 
     #[test]
-    fn video_that_comes_later_is_planned_in_h264_or_else_in_the_likeliest_codec() {
+    fn video_that_comes_later_is_planned_in_a_codec_that_it_can_be_converted_to_or_else_in_the_likeliest() {
         let later = |offer: &Offer| send_later(offer, 0, TrackKey::VIDEO, &streams()).map(|planned| planned.codec);
         assert_eq!(later(&offered(|offer| offer)), Some(Codec::H264));
         let others = |offer: String| offer.replace("H264/90000", "VP9/90000").replace("rtx/90000", "VP8/90000");
         assert_eq!(later(&offered(others)), Some(Codec::Vp8));
+        let others = |offer: String| offer.replace("H264/90000", "H265/90000").replace("rtx/90000", "VP8/90000");
+        assert_eq!(later(&offered(others)), Some(Codec::Vp8), "H.265 may come with 10 bits");
+        assert_eq!(later(&offered(|offer| offer.replace("H264/90000", "VP9/90000"))), Some(Codec::Vp9));
     }
 
     #[test]

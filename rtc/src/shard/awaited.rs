@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use onmic_media::feed::Known;
+use onmic_media::feed::{Known, Unavailable};
 use onmic_media::life::guarded_task;
-use onmic_media::{Accepts, Codec, Entry, Feed, TrackKey};
+use onmic_media::{Accepts, Codec, DropReason, Entry, Feed, TrackKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -93,7 +93,7 @@ fn place(feed: &Arc<Feed>, wanted: Wanted) -> (usize, Wanted) {
 }
 
 /// Waits for the track, and goes on after one that it handed over, because that may have ended before the shard read
-/// it. What is refused for a time is asked for again after it.
+/// it. What is refused for a time is asked for again after it. A track that the viewers can never take is counted: they go on without it.
 async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSender<Command>) {
     let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
     let mut known = None;
@@ -102,13 +102,20 @@ async fn wait_for(feed: Arc<Feed>, (key, codec): Wanted, commands: mpsc::WeakSen
             Ok(demand) => demand,
             Err(refused) => {
                 known = Some(Known::refused(original, &refused));
-                tracing::debug!(%refused, "an awaited track came that its viewers cannot take");
+                if matches!(refused, Unavailable::NoRecipe(_)) {
+                    DropReason::TrackNotTaken.count(1);
+                    tracing::info!(%refused, "WHEP viewers go on without a track that they waited for");
+                } else {
+                    tracing::debug!(%refused, "an awaited track came that its viewers cannot have now");
+                }
                 continue;
             }
         };
         known = Some(Known::given(original, &demand));
-        if further_profile(&demand.track().parameters()).is_some() {
-            tracing::debug!(%codec, "an awaited track came in a profile that its viewers were not promised");
+        // Their payload type is for the first profile, and no other codec of their offers is one that video can be converted to.
+        if let Some(profile) = further_profile(&demand.track().parameters()) {
+            DropReason::TrackNotTaken.count(1);
+            tracing::info!(%codec, profile, "WHEP viewers go on without a track that came in a profile that they were not promised");
             continue;
         }
         let Some(commands) = commands.upgrade() else { return };
@@ -155,7 +162,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_track_of_a_further_profile_does_not_go_out_under_the_payload_type_that_waits() {
+    async fn a_track_of_a_further_profile_does_not_go_out_under_the_payload_type_that_waits_and_is_counted() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _counts = metrics::set_default_local_recorder(&recorder);
         let feed = Feed::new(None);
         let (commands, mut received) = mpsc::channel(1);
         let mut awaited = Awaited::new(commands.downgrade());
@@ -168,5 +177,7 @@ mod tests {
         }
         let Some(Command::Attach { demand, .. }) = received.recv().await else { panic!("no track came") };
         assert_eq!(further_profile(&demand.track().parameters()), None);
+        let rendered = recorder.handle().render();
+        assert!(rendered.contains("onmic_drops_total{reason=\"track_not_taken\"} 1\n"), "{rendered}");
     }
 }
