@@ -10,6 +10,7 @@ pub mod announce;
 mod capability;
 pub mod config;
 pub mod error;
+mod forms;
 mod negotiate;
 mod places;
 pub mod rtp;

@@ -327,6 +327,17 @@ fn count_data_left_out(feed: &Feed) {
     DropReason::DataNotCarried.count(tracks as u64);
 }
 
+/// Counts the kinds that a session goes without, because the offer has none of their codecs. An answer has no words that could tell the
+/// client, so the log does.
+fn count_unsendable(offer: &Offer) {
+    for (kind, forms) in negotiate::unsendable(offer) {
+        DropReason::TrackNotTaken.count(1);
+        let codecs: Vec<_> = negotiate::sendable(kind).iter().map(|codec| codec.name()).collect();
+        let (kind, takes) = (kind.name(), codecs.join(", "));
+        tracing::info!(kind, forms, takes, "a WHEP viewer's offer has no codec in which this kind can be sent");
+    }
+}
+
 /// Finds the tracks of `feed` for the offer, converted where needed. A codec is opened once for all viewers that wait for it, who hold
 /// no thread meanwhile, and share its failure.
 async fn find(offer: &Offer, feed: &Arc<Feed>) -> Result<Found, OfferRefused> {
@@ -343,10 +354,15 @@ async fn find(offer: &Offer, feed: &Arc<Feed>) -> Result<Found, OfferRefused> {
         }
         let mut found = Found { demands: Vec::new(), lacking: Vec::new() };
         count_data_left_out(feed);
+        count_unsendable(offer);
         for (wish, track) in tracks {
             match track {
                 Ok(demand) => found.demands.push((wish, demand)),
-                Err(refused) if refused.keeps_out() => tracing::debug!(%refused, "a viewer goes without this track"),
+                Err(refused) if refused.keeps_out() => {
+                    // A spent budget is counted where it is refused.
+                    DropReason::TrackNotTaken.count(matches!(refused, Unavailable::NoRecipe(_)).into());
+                    tracing::debug!(%refused, "a viewer goes without this track");
+                }
                 Err(_) => found.lacking.push(wish),
             }
         }

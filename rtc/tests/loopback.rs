@@ -400,6 +400,30 @@ async fn a_refused_offer_is_told_what_to_offer() {
     rtc.shutdown(LONG).await;
 }
 
+#[tokio::test]
+async fn an_offer_without_opus_gets_the_video_and_its_rejected_audio_is_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _counts = metrics::set_default_local_recorder(&recorder);
+    let (rtc, _) = server(10);
+    let (offer, ..) = Visitor::offer(Direction::RecvOnly);
+    for (number, codec) in ["PCMU/8000", "G722/8000"].into_iter().enumerate() {
+        let offer = offer.replace("opus/48000/2", codec);
+        let (feed, _) = feed();
+        let answer = rtc.watch(&offer, feed, AvSync::LipSync, somebody()).await.unwrap();
+        let ports = answer.sdp.lines().filter(|line| line.starts_with("m=")).map(|line| line.split(' ').nth(1));
+        assert_eq!(ports.collect::<Vec<_>>(), [Some("9"), Some("0")], "{}", answer.sdp);
+        let counted = format!("onmic_drops_total{{reason=\"track_not_taken\"}} {}\n", number + 1);
+        assert!(recorder.handle().render().contains(&counted));
+
+        let sound = Feed::new(None);
+        sound.set_original(Arc::new(Track::new(Arc::new(Parameters::Opus(opus::Parameters::new(2))))));
+        sound.settle();
+        let refused = rtc.watch(&offer, sound, AvSync::LipSync, somebody()).await.unwrap_err();
+        assert!(matches!(&refused, OfferRefused::NothingInCommon { .. }), "{refused:?}");
+    }
+    rtc.shutdown(LONG).await;
+}
+
 /// Makes no conversion, for this reason.
 struct Refusing(NotDerived);
 
