@@ -22,7 +22,7 @@ use rtc_stun::error_code::{CODE_ROLE_CONFLICT, CODE_UNKNOWN_ATTRIBUTE};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{
-    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MAGIC_COOKIE, MESSAGE_HEADER_SIZE, Message, Setter, TransactionId,
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, MESSAGE_HEADER_SIZE, Message, Setter, TransactionId,
 };
 use rtc_stun::textattrs::TextAttribute;
 use rtc_stun::uattrs::UnknownAttributes;
@@ -30,11 +30,9 @@ use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
 use super::checks::Checks;
+use super::datagram::{MESSAGE_BYTES, is_stun};
 use super::path::Path;
 
-/// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
-/// this.
-const MESSAGE_BYTES: usize = 1280;
 /// The priority of a peer-reflexive candidate (RFC 8445 5.1.2), which our questions state.
 const PRIORITY: u32 = 0x6e00_01ff;
 const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits. These 72 bits are also a unique map key in a shard.
@@ -44,59 +42,6 @@ const PWD_CHARS: usize = 24; // RFC 8445 5.3 asks for 128 bits. These are 144.
 // any cryptography.
 pub(super) static CRYPTO: LazyLock<std::sync::Arc<dyn RTCCryptoProvider>> =
     LazyLock::new(|| rtc_crypto::default_provider().expect("a cryptography feature is enabled"));
-
-/// The kind of a datagram, as its first bytes show it (RFC 7983, RFC 5761).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatagramKind {
-    /// A connectivity check.
-    Stun,
-    /// A DTLS record.
-    Dtls,
-    /// An RTP packet: media.
-    Rtp,
-    /// An RTCP packet: reports and feedback.
-    Rtcp,
-}
-
-/// Returns the kind of a datagram. `None` if it is of no known kind.
-pub fn classify(datagram: &[u8]) -> Option<DatagramKind> {
-    match *datagram.first()? {
-        0..=3 if is_stun(datagram) => Some(DatagramKind::Stun),
-        20..=63 if datagram.len() > 13 => Some(DatagramKind::Dtls),
-        128..=191 if datagram.len() >= 8 => match datagram[1] {
-            192..=223 => Some(DatagramKind::Rtcp),
-            _ if datagram.len() >= 12 => Some(DatagramKind::Rtp),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn is_stun(datagram: &[u8]) -> bool {
-    datagram.len() >= MESSAGE_HEADER_SIZE && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
-}
-
-/// Returns the receiver's user fragment of a STUN message, which names the session that a new
-/// address belongs to.
-///
-/// Allocates nothing and checks no integrity, because the session checks it.
-pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
-    if datagram.len() > MESSAGE_BYTES || !is_stun(datagram) {
-        return None;
-    }
-    let mut rest = &datagram[MESSAGE_HEADER_SIZE..];
-    while let [kind_high, kind_low, length_high, length_low, ..] = *rest {
-        let kind = u16::from_be_bytes([kind_high, kind_low]);
-        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        let value = rest.get(4..4 + length)?;
-        if kind == ATTR_USERNAME.value() {
-            let (local, _) = std::str::from_utf8(value).ok()?.split_once(':')?;
-            return Some(local);
-        }
-        rest = rest.get(4 + length.next_multiple_of(4)..)?;
-    }
-    None
-}
 
 /// The user fragment and password of one side of one ICE generation.
 #[derive(Clone, PartialEq, Eq)]
@@ -423,6 +368,7 @@ mod tests {
     use rtc_stun::message::{Getter, TransactionId};
     use rtc_stun::textattrs::TextAttribute;
 
+    use super::super::datagram::{DatagramKind, classify, stun_local_ufrag};
     use super::*;
 
     fn credentials(name: &str) -> Credentials {
@@ -645,22 +591,6 @@ mod tests {
         assert_eq!(stun_local_ufrag(&request), Some("ours"));
         assert_eq!(stun_local_ufrag(&request[..25]), None);
         assert_eq!(stun_local_ufrag(b""), None);
-    }
-
-    #[test]
-    fn datagrams_are_told_apart_by_their_first_bytes() {
-        let datagram = |first: u8, second: u8| {
-            let mut bytes = [0; 40];
-            bytes[..2].copy_from_slice(&[first, second]);
-            classify(&bytes)
-        };
-        assert_eq!(datagram(0, 1), None); // It has no magic cookie.
-        assert_eq!(datagram(22, 0xfe), Some(DatagramKind::Dtls));
-        assert_eq!(datagram(0x80, 96), Some(DatagramKind::Rtp));
-        assert_eq!(datagram(0x80, 0x80 | 96), Some(DatagramKind::Rtp));
-        assert_eq!(datagram(0x80, 200), Some(DatagramKind::Rtcp));
-        assert_eq!(datagram(64, 0), None);
-        assert_eq!(datagram(200, 0), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! new address, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
 
 mod checks;
+mod datagram;
 pub mod dtls;
 pub mod ice;
 pub mod open;
@@ -27,8 +28,9 @@ use onmic_media::DropReason;
 pub use checks::HEARD;
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
+pub use datagram::{DatagramKind, classify, stun_local_ufrag};
 pub use dtls::{Fingerprint, Identity, Role};
-pub use ice::{Credentials, DatagramKind, classify, stun_local_ufrag};
+pub use ice::Credentials;
 pub use open::{OpenError, Opener};
 pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};
 pub use seal::{SealError, Sealer};

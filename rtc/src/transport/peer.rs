@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use onmic_media::DropReason;
 
 use super::Dropped;
+use super::datagram::{DatagramKind, classify};
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{Credentials, DatagramKind, IceLite, classify, is_answer};
+use super::ice::{Credentials, IceLite, is_answer};
 use super::open::Opener;
 use super::seal::{SealError, Sealer};
 use super::srtp::{Profile, RTP_OVERHEAD};
