@@ -117,6 +117,8 @@ metrics_of_onmic! {
     PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
     /// Counts threads and tasks that ended by a panic, by their name. Each was replaced, or ended what it was for.
     THREADS_DIED = "onmic_threads_died_total", Counter, ["thread"];
+    /// Counts addresses that media of WebRTC publishers came from before a connectivity check did, as behind a NAT that gives another port.
+    RTC_NEW_ADDRESSES = "onmic_rtc_new_addresses_total", Counter, [];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
     RTC_TURN = "onmic_rtc_turn_seconds", Gauge, [];
     /// Counts tracks that are being derived now.

@@ -5,6 +5,7 @@
 //! sent to each viewer by plain calls.
 
 mod replacement;
+mod strays;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use onmic_media::{Calendar, Demand, Feed, MediaKind, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
+use self::strays::Speakers;
 use super::awaited::Awaited;
 use super::bell::Belfry;
 use super::metric::Metrics;
@@ -29,7 +31,8 @@ use super::{Candidates, Command, Opening, Watching};
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::transport::{
-    CloseReason, Credentials, DatagramKind, Identity, Input, Peer, PeerConfig, State, classify, stun_local_ufrag,
+    CloseReason, Credentials, DatagramKind, Dropped, Identity, Input, Peer, PeerConfig, State, classify,
+    stun_local_ufrag,
 };
 use crate::udp::Socket;
 
@@ -61,6 +64,7 @@ pub(super) struct Core {
     /// The sessions that claim an address which belongs to another one, until they have proved that they are there.
     claims: HashMap<SocketAddr, usize>,
     by_ufrag: HashMap<String, usize>,
+    speakers: Speakers,
     tracks: HashMap<TrackId, SharedTrack>,
     awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
@@ -83,6 +87,7 @@ impl Core {
             by_address: HashMap::new(),
             claims: HashMap::new(),
             by_ufrag: HashMap::new(),
+            speakers: Speakers::default(),
             tracks: HashMap::new(),
             awaited: Awaited::new(commands.clone()),
             deadlines: BTreeSet::new(),
@@ -160,19 +165,34 @@ impl Core {
         let named = is_stun.then(|| stun_local_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
         let claiming = || self.claims.get(&from).filter(|_| is_stun);
         let Some(key) = named.or_else(claiming).or_else(|| self.by_address.get(&from)).copied() else {
-            self.metrics.unknown.increment(1);
-            return;
+            return self.handle_stray(now, from, datagram, out);
         };
-        let Self { sessions, scratch, metrics, tracks, setup, .. } = self;
+        if let Err(reason) = self.handle_in_session(now, key, from, datagram, out) {
+            self.metrics.dropped(reason);
+            self.settle(now, key, out); // What else was in the datagram may have an answer.
+        }
+    }
+
+    fn handle_in_session(
+        &mut self,
+        now: Instant,
+        key: usize,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        out: &mut impl Outbox,
+    ) -> Result<(), Dropped> {
+        let is_stun = classify(datagram) == Some(DatagramKind::Stun);
+        let Self { sessions, scratch, metrics, tracks, setup, speakers, .. } = self;
         let session = &mut sessions[key];
-        let outcome = match session.peer.handle_datagram(now, from, datagram) {
-            Ok(Input::Nothing) => match &session.role {
+        let outcome = match session.peer.handle_datagram(now, from, datagram)? {
+            Input::Nothing => match &session.role {
                 // A publisher that never sent a frame has no timer that would notice this. Its checks keep coming.
                 Role::Publisher(publisher) if !publisher.is_current() => Outcome::Ended(TakenOver.into()),
                 _ => Outcome::GoesOn,
             },
-            Ok(Input::Rtp(packet)) => match &mut session.role {
+            Input::Rtp(packet) => match &mut session.role {
                 Role::Publisher(publisher) => {
+                    speakers.note(packet, key, &mut session.ssrcs);
                     let ended = publisher.handle_rtp(packet, now).err();
                     publisher.send_feedback(&mut session.peer, now, scratch, out);
                     ended.map_or(Outcome::GoesOn, Outcome::Ended)
@@ -182,7 +202,7 @@ impl Core {
                     Outcome::GoesOn
                 }
             },
-            Ok(Input::Rtcp(rtcp)) => match &mut session.role {
+            Input::Rtcp(rtcp) => match &mut session.role {
                 Role::Publisher(publisher) => {
                     publisher.handle_rtcp(rtcp, now).map_or_else(Outcome::Ended, |()| Outcome::GoesOn)
                 }
@@ -192,26 +212,25 @@ impl Core {
                     Outcome::GoesOn
                 }
             },
-            Ok(Input::Connected) => Outcome::Connected,
-            Ok(Input::Closed) => Outcome::Closed,
-            Err(reason) => {
-                metrics.dropped(reason);
-                return self.settle(now, key, out); // What else was in the datagram may have an answer.
-            }
+            Input::Connected => Outcome::Connected,
+            Input::Closed => Outcome::Closed,
         };
         if is_stun {
             self.claim(now, from, key);
             if self.close_if_ended(now, key, out) {
-                return;
+                return Ok(());
             }
         }
         match outcome {
-            Outcome::GoesOn => {}
-            Outcome::Connected => self.connected(now, key, out),
-            Outcome::Closed => return self.ended(now, key, out),
-            Outcome::Ended(ended) => return self.end_publisher(now, key, ended, out),
+            Outcome::GoesOn => self.settle(now, key, out),
+            Outcome::Connected => {
+                self.connected(now, key, out);
+                self.settle(now, key, out);
+            }
+            Outcome::Closed => self.ended(now, key, out),
+            Outcome::Ended(ended) => self.end_publisher(now, key, ended, out),
         }
-        self.settle(now, key, out);
+        Ok(())
     }
 
     /// Closes a session whose permit is ended. Returns whether it is.
@@ -351,6 +370,7 @@ impl Core {
     pub(super) fn is_empty(&self) -> bool {
         let maps = [&self.by_address, &self.claims].map(HashMap::len).into_iter();
         let maps = maps.chain([self.by_id.len(), self.by_ufrag.len(), self.tracks.len(), self.held.len()]);
+        let maps = maps.chain([self.speakers.len()]);
         let is_idle = self.deadlines.is_empty() && self.awaited.is_empty();
         self.sessions.is_empty() && is_idle && maps.sum::<usize>() == 0
     }
@@ -450,6 +470,7 @@ impl Core {
             etag: etag.clone(),
             mid,
             addresses: Vec::new(),
+            ssrcs: Vec::new(),
             deadline: None,
             opened: now,
             connected: None,
@@ -627,6 +648,7 @@ impl Core {
         for ufrag in &session.ufrags {
             self.by_ufrag.remove(ufrag);
         }
+        self.speakers.forget(&session.ssrcs, key);
         for address in std::mem::take(&mut session.addresses) {
             self.forget_address(address, key);
         }

@@ -18,6 +18,8 @@ pub(super) struct Metrics {
     pub(super) unknown: Counter,
     /// Datagrams of other machines, where they are not taken.
     pub(super) foreign: Counter,
+    /// Addresses that media of publishers came from before a check did.
+    pub(super) new_addresses: Counter,
     /// Frames that a track evicted before the shard read them.
     pub(super) skipped: Counter,
     /// Frames that one viewer passed over.
@@ -52,6 +54,7 @@ impl Metrics {
             dropped: Dropped::ALL.map(|reason| reason.reason().counter()),
             unknown: DropReason::UnknownAddress.counter(),
             foreign: DropReason::OtherMachine.counter(),
+            new_addresses: counter!(metric::RTC_NEW_ADDRESSES),
             skipped: DropReason::BehindWebrtc.counter(),
             passed_over: DropReason::BehindWhep.counter(),
             from_viewers: DropReason::RtpUnknownStream.counter(),

@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub(super) etag: String,
     pub(super) mid: String,
     pub(super) addresses: Vec<SocketAddr>,
+    /// The SSRCs that a publisher's session is registered under.
+    pub(super) ssrcs: Vec<u32>,
     /// The user fragments that the session is registered under.
     pub(super) ufrags: Vec<String>,
     /// The deadline that the session is registered with.

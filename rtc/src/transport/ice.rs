@@ -152,6 +152,12 @@ impl IceLite {
         self.path.ask(to, now);
     }
 
+    /// Notes media of the peer from an address that has not passed a check, and asks that address to prove itself. Once it has, it is as if
+    /// a check had nominated it. Afterwards drain [`IceLite::poll_question`].
+    pub fn heard(&mut self, now: Instant, from: SocketAddr) {
+        self.path.heard(from, now);
+    }
+
     /// Notes that the peer has proved that it is at this address.
     pub fn prove(&mut self, address: SocketAddr) {
         self.path.prove(address);
@@ -213,7 +219,10 @@ impl IceLite {
         }
         let pwd = self.current.remote.pwd.as_bytes();
         MessageIntegrity::check(&mut answer, pwd, CRYPTO.crypto()).map_err(|_| Dropped::StunIntegrity)?;
-        self.path.answered(from);
+        if self.path.answered(from) {
+            self.checks.note(from, self.path.media(), now);
+            self.checks.nominate(from);
+        }
         self.follow(now);
         Ok(())
     }
@@ -282,6 +291,7 @@ impl IceLite {
         self.checks.note(from, self.path.media(), now);
         if request.contains(ATTR_USE_CANDIDATE) {
             self.checks.nominate(from);
+            self.path.stay(); // The peer itself says where it is.
         }
         self.path.renew(from);
         self.follow(now);

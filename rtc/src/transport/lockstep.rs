@@ -219,6 +219,20 @@ impl World {
         }
     }
 
+    /// Returns a sealed packet of the client, which is not sent.
+    fn client_seals(&mut self, sequence: u16, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; 1500];
+        let length = self.client.seal_rtp(&rtp_header(9, sequence), payload, &mut out).unwrap();
+        out.truncate(length);
+        out
+    }
+
+    /// Hands the server a datagram from any address. Returns what the server sends, and to where.
+    fn server_takes(&mut self, from: SocketAddr, datagram: &[u8]) -> (Result<(), Dropped>, Vec<Transmit>) {
+        let result = self.server.handle_datagram(self.now, from, &mut datagram.to_vec()).map(drop);
+        (result, std::iter::from_fn(|| self.server.poll_transmit()).collect())
+    }
+
     fn server_sends(&mut self, sequence: u16, payload: &[u8]) {
         let mut out = vec![0; 1500];
         let header = rtp_header(7, sequence);
@@ -531,6 +545,59 @@ fn media_goes_on_when_a_nat_gives_the_client_another_port() {
     world.run_for(Duration::from_secs(60));
     assert!(world.both_connected());
     assert_eq!(world.client_got.len(), 1);
+}
+
+#[test]
+fn a_publisher_whose_nat_gives_it_another_port_is_taken_at_once_and_answered_there() {
+    let mut world = World::connected(Setup::default());
+    world.client.nominates = false;
+    world.client_address = address(6000);
+    for sequence in 0..3 {
+        let packet = world.client_seals(sequence, b"picture");
+        world.send(true, packet);
+    }
+    world.run_for(Duration::from_millis(11));
+    assert_eq!(world.server_got.len(), 3);
+    assert_eq!(world.server.remote_addr(), Some(address(5000)), "nothing has answered at the other port");
+    world.run_for(Duration::from_millis(20)); // The question and its answer: a round trip.
+    assert_eq!(world.server.remote_addr(), Some(address(6000)));
+    world.server_sends(1, b"report");
+    world.run_for(Duration::from_secs(60));
+    assert_eq!((world.client_got.len(), world.dropped.len()), (1, 0));
+    assert!(world.both_connected());
+    assert_eq!(world.server.remote_addr(), Some(address(6000)), "its checks come from there");
+}
+
+#[test]
+fn media_with_a_forged_source_draws_a_question_a_second_and_no_media() {
+    let mut world = World::connected(Setup::default());
+    let victim = |number: u16| address(7000 + number);
+    let mut asked = 0;
+    for number in 0..300 {
+        // Who is on the path holds packets back, and sends them with other sources.
+        let packet = world.client_seals(number, b"picture");
+        let (result, sent) = world.server_takes(victim(number), &packet);
+        assert_eq!(result, Ok(()), "it is the peer's");
+        assert!(sent.iter().all(|transmit| classify(&transmit.bytes) == Some(DatagramKind::Stun)));
+        asked += sent.len();
+        let (result, sent) = world.server_takes(victim(number), &packet);
+        assert_eq!((result, sent), (Err(Dropped::AddressNotValidated), vec![]), "a second time it is not");
+        world.run_for(Duration::from_millis(10));
+        assert_eq!(world.server.remote_addr(), Some(address(5000)));
+    }
+    assert_eq!(asked, 3, "in three seconds");
+}
+
+#[test]
+fn a_peer_that_nominates_an_address_is_not_followed_to_where_its_media_came_from() {
+    let mut world = World::connected(Setup::default());
+    let packet = world.client_seals(1, b"picture");
+    let (_, questions) = world.server_takes(address(6000), &packet);
+    world.run_for(Duration::from_secs(3)); // Its check nominates the address that it has.
+    world.client.handle_datagram(world.now, &mut questions[0].bytes.clone()).unwrap();
+    let answer = world.client.poll_transmit().unwrap().bytes;
+    world.server_takes(address(6000), &answer).0.unwrap();
+    assert_eq!(world.server.remote_addr(), Some(address(5000)));
 }
 
 #[test]

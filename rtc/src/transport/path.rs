@@ -6,6 +6,10 @@
 //! finished the handshake has proved itself with that.
 //!
 //! A peer that answers no question keeps the address of its handshake, for as long as checks come from there.
+//!
+//! A peer whose NAT gives it another port checks from there after seconds only. If it sends media, that comes from there at once. So
+//! the source of media that authenticates is asked as well, and once it answers, media goes there. The source of a stolen packet can be
+//! forged too, so there is one such question in [`HEARD_INTERVAL`] at most.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,6 +23,9 @@ const TRIES: u32 = 3;
 /// The time until a question is asked again. It doubles with each try.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// The least time between two questions to addresses that media comes from without a check.
+const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The address that media goes to, and the question to the one that it may move to.
 #[derive(Debug, Default)]
 pub(super) struct Path {
@@ -28,6 +35,9 @@ pub(super) struct Path {
     /// Whether the consent to media there has ended.
     lapsed: bool,
     question: Option<Question>,
+    /// The address that was asked because media came from there, until it has answered.
+    heard: Option<SocketAddr>,
+    heard_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -99,6 +109,22 @@ impl Path {
         }
     }
 
+    /// Notes that media comes from an address without a check. It is asked to prove itself, unless another one is being asked, or was asked
+    /// for the same reason just now.
+    pub(super) fn heard(&mut self, from: SocketAddr, now: Instant) {
+        let is_asking = self.question.as_ref().is_some_and(|question| !question.is_over(now));
+        let is_soon = self.heard_at.is_some_and(|at| now < at + HEARD_INTERVAL);
+        if !is_asking && !is_soon {
+            (self.heard, self.heard_at) = (Some(from), Some(now));
+            self.ask(from, now);
+        }
+    }
+
+    /// Does not move to where media comes from, whatever that answers.
+    pub(super) fn stay(&mut self) {
+        self.heard = None;
+    }
+
     /// Returns the question to send now.
     pub(super) fn poll_question(&mut self, now: Instant) -> Option<(SocketAddr, TransactionId)> {
         let question = self.question.as_mut().filter(|question| question.asked < TRIES && question.next <= now)?;
@@ -117,10 +143,11 @@ impl Path {
         self.question.as_ref().is_some_and(|question| question.to == from && question.transaction == transaction)
     }
 
-    /// Takes an answer whose integrity was checked.
-    pub(super) fn answered(&mut self, from: SocketAddr) {
+    /// Takes an answer whose integrity was checked. Returns whether the address was asked because media comes from there.
+    pub(super) fn answered(&mut self, from: SocketAddr) -> bool {
         self.question = None;
         self.prove(from);
+        self.heard.take_if(|heard| *heard == from).is_some()
     }
 
     /// Notes that the peer has proved that it is at this address.

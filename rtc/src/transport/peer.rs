@@ -4,7 +4,8 @@
 //! answer to the first valid check, because before that no address is known to want it.
 //!
 //! A peer never sends to an address that has not passed a connectivity check, never sends media to an address that has
-//! not proved itself, and never opens or seals media before the peer's certificate was found to be the announced one.
+//! not proved itself, and never opens or seals media before the peer's certificate was found to be the announced one. Media that
+//! authenticates is the peer's wherever it comes from, so it needs no check.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -160,8 +161,7 @@ impl Peer {
 
     /// Takes one datagram and decrypts media in place.
     ///
-    /// Afterwards drain [`poll_transmit`](Self::poll_transmit). Unless the datagram was media, ask
-    /// [`poll_timeout`](Self::poll_timeout) again.
+    /// Afterwards drain [`poll_transmit`](Self::poll_transmit), and ask [`poll_timeout`](Self::poll_timeout) again.
     pub fn handle_datagram<'d>(
         &mut self,
         now: Instant,
@@ -173,18 +173,9 @@ impl Peer {
         }
         match classify(datagram).ok_or(Dropped::Unclassified)? {
             DatagramKind::Stun => self.handle_stun(now, from, datagram),
-            _ if !self.ice.is_valid(from) => Err(Dropped::AddressNotValidated),
+            DatagramKind::Dtls if !self.ice.is_valid(from) => Err(Dropped::AddressNotValidated),
             DatagramKind::Dtls => self.handle_dtls(now, from, datagram),
-            DatagramKind::Rtp => {
-                let media = self.media.as_mut().ok_or(Dropped::SrtpNotReady)?;
-                let length = media.opener.open_rtp(datagram)?;
-                Ok(Input::Rtp(&mut datagram[..length]))
-            }
-            DatagramKind::Rtcp => {
-                let media = self.media.as_mut().ok_or(Dropped::SrtpNotReady)?;
-                let length = media.opener.open_rtcp(datagram)?;
-                Ok(Input::Rtcp(&mut datagram[..length]))
-            }
+            kind @ (DatagramKind::Rtp | DatagramKind::Rtcp) => self.handle_media(now, from, kind, datagram),
         }
     }
 
@@ -322,6 +313,28 @@ impl Peer {
             self.send_dtls(Some(from));
         }
         Ok(Input::Nothing)
+    }
+
+    /// Opens media. If it is from an address that has not passed a check, and authenticates, the address is asked whether the peer is there.
+    fn handle_media<'d>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        kind: DatagramKind,
+        datagram: &'d mut [u8],
+    ) -> Result<Input<'d>, Dropped> {
+        let is_valid = self.ice.is_valid(from);
+        let because = |reason| if is_valid { reason } else { Dropped::AddressNotValidated };
+        let media = self.media.as_mut().ok_or(because(Dropped::SrtpNotReady))?;
+        let is_rtp = kind == DatagramKind::Rtp;
+        let opened = if is_rtp { media.opener.open_rtp(datagram) } else { media.opener.open_rtcp(datagram) };
+        let length = opened.map_err(|error| because(error.into()))?;
+        if !is_valid {
+            self.ice.heard(now, from);
+            self.send_questions(now);
+        }
+        let packet = &mut datagram[..length];
+        Ok(if is_rtp { Input::Rtp(packet) } else { Input::Rtcp(packet) })
     }
 
     /// Asks the address that flights go to whether the peer is there, because a check may be forged, and so may a hello.

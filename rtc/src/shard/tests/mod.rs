@@ -515,6 +515,36 @@ fn packets_of_a_publisher_become_frames_that_viewers_get() {
 }
 
 #[test]
+fn a_publisher_whose_nat_gives_it_another_port_is_heard_at_once() {
+    let mut world = World::new();
+    let publication = hub(&world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
+    let feed = publication.source().feed().clone();
+    let publisher = world.publish(publication);
+    world.settle();
+    let frames = fixture::synthetic(world.now, 40, 30, (6_000, 900));
+    let (all, before) = (packets(&frames), packets(&frames[..20]).len());
+    all[..before].iter().for_each(|(header, payload)| world.rtp(publisher, header, payload));
+    world.settle();
+
+    // Its next check comes after 2.5 s.
+    world.visitors[publisher].address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+    all[before..].iter().for_each(|(header, payload)| world.rtp(publisher, header, payload));
+    world.settle();
+    let mut reader = feed.original(MediaKind::Video).unwrap().reader(Join::Group);
+    let read = std::iter::from_fn(|| reader.try_read()).filter(|read| matches!(read, Read::Frame(_))).count();
+    assert_eq!(read, 10, "all frames of the second group");
+    world.visitors[publisher].rtcp.clear();
+    world.run_for(1100 * MILLI);
+    assert!(!world.visitors[publisher].rtcp.is_empty(), "reports go there, too");
+
+    // Of a stranger, its SSRC is worth nothing.
+    let stranger = SocketAddr::from(([203, 0, 113, 1], 1));
+    world.datagram(stranger, &[&all[0].0[..], &all[0].1].concat());
+    assert!(world.is_quiet());
+    assert!(world.close(world.visitors[publisher].id) && world.core.is_empty());
+}
+
+#[test]
 fn a_publisher_that_was_taken_over_is_closed() {
     let mut world = World::new();
     let hub = hub(&world);
