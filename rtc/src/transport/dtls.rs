@@ -21,6 +21,7 @@
 //! - Once the keys are exported, the endpoint is folded into its serialised state (a kilobyte). It
 //!   is unfolded to read an alert or to say goodbye.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -39,7 +40,7 @@ use rtc_shared::TransportProtocol;
 use super::Dropped;
 use super::ice::CRYPTO;
 use super::open::Opener;
-use super::record::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Joiner, Message, Record, Taken, records, renumber};
+use super::record::{ALERT, CHANGE_CIPHER_SPEC, Cut, HANDSHAKE, Joiner, Message, Record, Taken, records, renumber};
 use super::seal::Sealer;
 use super::srtp::{MasterKey, Profile};
 use crate::Error;
@@ -252,6 +253,7 @@ pub(super) struct Dtls {
     answered: u32,
     /// Whether the peer has proved that it is where flights go.
     is_proved: bool,
+    cut: Cut,
     record_in: u64,
     record_out: u64,
 }
@@ -309,6 +311,11 @@ impl Dtls {
         self.role == Role::Server && self.answered == 0 && matches!(self.phase, Phase::Handshaking { .. })
     }
 
+    /// Returns whether the next datagram may begin with the rest of a record, and so with any byte.
+    pub(super) fn awaits_rest(&self) -> bool {
+        self.cut.is_open() && matches!(self.phase, Phase::Handshaking { .. })
+    }
+
     /// Returns whether there is a datagram to send.
     pub(super) fn is_sending(&self) -> bool {
         !self.outgoing.is_empty()
@@ -351,6 +358,7 @@ impl Dtls {
             repeats: 0,
             answered: 0,
             is_proved: false,
+            cut: Cut::default(),
             record_in: 0,
             record_out: 0,
         }
@@ -381,9 +389,13 @@ impl Dtls {
         is_proved: bool,
     ) -> Result<Result<Event, Failure>, Dropped> {
         let mut event = Event::Nothing;
-        let mut understood = false;
         let mut taken = Taken::default();
-        for record in records(datagram) {
+        let datagram = match self.phase {
+            Phase::Handshaking { .. } => self.cut.join(datagram),
+            Phase::Established { .. } | Phase::Ended => Cow::Borrowed(datagram),
+        };
+        let mut understood = self.awaits_rest();
+        for record in records(&datagram) {
             understood = true;
             let result = match self.phase {
                 Phase::Handshaking { .. } => self.hear(now, &record, &mut taken),

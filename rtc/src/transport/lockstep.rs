@@ -32,6 +32,8 @@ struct Pipe {
     corrupt: fn(&[u8]) -> bool,
     /// Selects the datagrams that never arrive.
     lose: fn(&[u8]) -> bool,
+    /// The client cuts what it sends of DTLS into pieces of this many bytes.
+    pieces: Option<usize>,
 }
 
 impl Default for Pipe {
@@ -42,6 +44,7 @@ impl Default for Pipe {
             jitter: Duration::ZERO,
             corrupt: |_| false,
             lose: |_| false,
+            pieces: None,
         }
     }
 }
@@ -168,8 +171,15 @@ impl World {
                 self.send(false, transmit.bytes);
             }
         }
+        let mut flight = Vec::new();
         while let Some(transmit) = self.client.poll_transmit() {
-            self.send(true, transmit.bytes);
+            match classify(&transmit.bytes) {
+                Some(DatagramKind::Dtls) if self.pipe.pieces.is_some() => flight.extend(transmit.bytes),
+                _ => self.send(true, transmit.bytes),
+            }
+        }
+        for piece in flight.chunks(self.pipe.pieces.unwrap_or(1)) {
+            self.send(true, piece.to_vec());
         }
     }
 
@@ -386,6 +396,17 @@ fn a_victim_of_a_forged_hello_gets_few_flights() {
     assert_eq!(flights_to_a_victim(false, None), [0], "a cookie is sent once for each hello");
     let often = flights_to_a_victim(true, Some(Duration::from_millis(50)));
     assert!(often.len() <= 14, "{often:?}");
+}
+
+#[test]
+fn a_peer_that_cuts_its_flights_into_pieces_connects() {
+    for (role, size) in [(Role::Server, 40), (Role::Server, 500), (AS_CLIENT, 40), (AS_CLIENT, 500)] {
+        let pipe = Pipe { pieces: Some(size), ..Pipe::default() };
+        let mut world = World::new(Setup { pipe, role, ..Setup::default() });
+        world.run(Duration::from_secs(1), World::both_connected);
+        assert!(world.both_connected(), "{role:?} {size}");
+        assert_eq!(world.dropped, [], "{role:?} {size}");
+    }
 }
 
 #[test]

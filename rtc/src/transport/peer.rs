@@ -171,7 +171,12 @@ impl Peer {
         if self.closed.is_some() {
             return Err(Dropped::Closed);
         }
-        match classify(datagram).ok_or(Dropped::Unclassified)? {
+        let kind = match classify(datagram) {
+            Some(DatagramKind::Stun) => DatagramKind::Stun,
+            _ if self.dtls.awaits_rest() && self.ice.is_valid(from) => DatagramKind::Dtls,
+            kind => kind.ok_or(Dropped::Unclassified)?,
+        };
+        match kind {
             DatagramKind::Stun => self.handle_stun(now, from, datagram),
             DatagramKind::Dtls if !self.ice.is_valid(from) => Err(Dropped::AddressNotValidated),
             DatagramKind::Dtls => self.handle_dtls(now, from, datagram),

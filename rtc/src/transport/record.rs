@@ -4,6 +4,8 @@
 //! record as progress. Therefore it gets each plaintext handshake message from here: once, in order, whole, in a record
 //! of its own.
 
+use std::borrow::Cow;
+
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
@@ -50,6 +52,45 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
         rest = &rest[RECORD_HEADER + length..];
         Some(Record { kind: whole[0], epoch: u16::from_be_bytes([whole[3], whole[4]]), whole })
     })
+}
+
+/// The beginning of a record that a datagram ended in.
+///
+/// A record does not go on in the next datagram (RFC 6347 4.1.1). But a sender that reads its records from a buffer in pieces of 1500
+/// bytes cuts those of a flight with a large certificate, as aiortc 1.16 does with RSA of 4096 bits.
+#[derive(Debug, Default)]
+pub(super) struct Cut(Vec<u8>);
+
+impl Cut {
+    /// Returns whether the next datagram may begin with the rest of a record.
+    pub(super) fn is_open(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Puts the beginning that was kept in front of a datagram, unless that begins with a record, and keeps what it ends in.
+    pub(super) fn join<'d>(&mut self, datagram: &'d [u8]) -> Cow<'d, [u8]> {
+        let begun = std::mem::take(&mut self.0);
+        let joined = if begun.is_empty() || is_begun(datagram) {
+            Cow::Borrowed(datagram)
+        } else {
+            Cow::Owned([&begun[..], datagram].concat())
+        };
+        let whole = records(&joined).map(|record| record.whole.len()).sum();
+        if is_begun(&joined[whole..]) {
+            self.0 = joined[whole..].to_vec();
+        }
+        joined
+    }
+}
+
+/// Returns whether these bytes may be the beginning of a record of a handshake that is not larger than a message.
+fn is_begun(bytes: &[u8]) -> bool {
+    let length =
+        bytes.get(11..RECORD_HEADER).map_or(1, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    let version = bytes.get(1..).unwrap_or_default();
+    matches!(bytes.first(), Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE)))
+        && version.iter().zip(VERSION).take(1).all(|(stated, ours)| *stated == ours)
+        && (1..=MESSAGE_BYTES).contains(&length)
 }
 
 /// Gives the plaintext records of a datagram new numbers, so that a record that is sent again is not taken for a
@@ -303,6 +344,29 @@ mod tests {
     }
 
     #[test]
+    fn records_that_are_cut_are_joined_wherever_the_cuts_are() {
+        let record = |kind: u8, length: u8| {
+            [&[kind, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, length][..], &vec![7; length.into()][..]].concat()
+        };
+        let flight =
+            [record(HANDSHAKE, 200), record(HANDSHAKE, 9), record(CHANGE_CIPHER_SPEC, 1), record(HANDSHAKE, 90)];
+        let bytes = flight.concat();
+        for size in 1..=bytes.len() {
+            let mut cut = Cut::default();
+            let joined: Vec<_> = bytes.chunks(size).map(|piece| cut.join(piece)).collect();
+            let got: Vec<_> = joined.iter().flat_map(|joined| records(joined)).map(|record| record.whole).collect();
+            assert_eq!((got, cut.is_open()), (flight.iter().map(Vec::as_slice).collect(), false), "{size}");
+        }
+        let mut cut = Cut::default();
+        cut.join(&bytes[..100]);
+        assert_eq!(records(&cut.join(&bytes)).count(), 4, "the flight is sent again");
+        for nothing in [&[99; 300][..], &record(23, 99)[..50], &[HANDSHAKE, 3, 3], &record(HANDSHAKE, 0)] {
+            cut.join(nothing);
+            assert!(!cut.is_open(), "{nothing:?}");
+        }
+    }
+
+    #[test]
     fn only_plaintext_records_are_renumbered() {
         let record = |epoch: u8| [22, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 9];
         let mut datagram = [record(0), record(1), record(0)].concat();
@@ -326,10 +390,12 @@ mod tests {
     #[test]
     fn random_bytes_never_panic() {
         let mut random = StdRng::seed_from_u64(2);
-        let mut joiner = Joiner::default();
+        let (mut joiner, mut cut) = (Joiner::default(), Cut::default());
         for _ in 0..20_000 {
             let mut bytes: Vec<u8> = (0..random.random_range(0..60)).map(|_| random.random_range(0..12)).collect();
             let _ = records(&bytes).count();
+            let _ = cut.join(&bytes);
+            assert!(cut.0.len() < RECORD_HEADER + MESSAGE_BYTES);
             renumber(&mut bytes, &mut 0);
             joiner.take(&bytes);
             while joiner.next_message().is_some() {}
