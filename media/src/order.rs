@@ -122,7 +122,12 @@ impl Order {
         }
         let early = if may_reorder && pts == dts { latest - dts } else { dts - pts };
         if early.micros(rate) <= reordered_max {
-            self.reorder = self.reorder.max(early);
+            // Those that are decoded between the two take their time, too: B-frames may refer to each other.
+            let each = self.pace.min(self.advance.saturating_abs());
+            let frames =
+                if may_reorder && early > Ticks(0) { (self.since_latest - 1).clamp(0, BEFORE_LATER) } else { 0 };
+            let between = each * frames;
+            self.reorder = self.reorder.max(early + Ticks(between));
         }
         let dts = dts - self.reorder;
         let composition = pts - dts;
@@ -226,6 +231,8 @@ impl Order {
             self.pace = match self.pace {
                 pace if is_pause => pace,
                 0 => each,
+                // The first interval was that of the frames that others refer to.
+                pace if self.since_latest > 0 && each < pace / 2 => each,
                 pace => pace + (each - pace) / PACE_PARTS,
             };
             self.since_latest = 0;
@@ -288,6 +295,19 @@ mod tests {
         // Two B-frames between two P-frames, 25 per second, as RTP states them.
         let stated = [0, 120, 40, 80, 240, 160, 200, 360, 280, 320];
         assert_eq!(shown(stated.into_iter().map(|pts| video(pts, pts))), stated[4..]);
+    }
+
+    #[test]
+    fn presentation_times_alone_of_frames_that_refer_to_reordered_ones_are_kept() {
+        // Three B-frames of which the middle one is decoded first (x264's pyramid).
+        let group = [4, 2, 1, 3];
+        for pace in [16, 33, 40] {
+            let stated = (0..20).flat_map(|number| group.map(move |pts| (number * 4 + pts) * pace));
+            let stated: Vec<_> = std::iter::once(0).chain(stated).collect();
+            let shown = shown(stated.iter().map(|pts| video(*pts, *pts)));
+            // The first two groups tell how far frames are reordered, and their pace.
+            assert_eq!(shown[5..], stated[9..], "{pace}");
+        }
     }
 
     #[test]
