@@ -20,6 +20,7 @@ mod document;
 mod driver;
 mod drivers;
 mod holding;
+mod made;
 mod stream;
 mod view;
 
@@ -367,7 +368,9 @@ async fn answer_index(
             () = stream.over.cancelled() => continue, // It has ended before it had a part. The next one may have some.
         };
         return match ready {
-            Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers).await),
+            Index::Ready(document) => {
+                Ok(answer::playlist(&*form(document, uri.query()).await, &KEEP_INDEX, headers).await)
+            }
             Index::Unavailable(why) => Err(why),
             Index::Waiting => Err(EdgeError::TimedOut),
         };
@@ -430,14 +433,14 @@ async fn answer_playlist(
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
     let Lifetimes { long, short } = &view.lifetimes;
     let keep = if directives.is_blocking() { long } else { short };
-    Ok(answer::playlist(form(document, query), keep, headers).await)
+    Ok(answer::playlist(&*form(document.clone(), query).await, keep, headers).await)
 }
 
 /// Returns the form of a playlist for a client that did or did not put a token into the address. Native players cannot add a
 /// header, and only a client that has the parameter can parse the form that hands it on.
-fn form<'a>(document: &'a Document, query: Option<&str>) -> &'a Document {
+async fn form(document: Arc<Document>, query: Option<&str>) -> Arc<Document> {
     let has_token = query.unwrap_or("").split('&').any(|pair| pair.starts_with("token="));
-    if has_token { document.with_token() } else { document }
+    if has_token { document.with_token().await } else { document }
 }
 
 fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
