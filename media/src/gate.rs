@@ -80,7 +80,7 @@ impl Admission {
 
     /// Makes a publisher by `protocol` of this admission.
     pub fn by(self, protocol: Protocol) -> Publisher {
-        Publisher { protocol, person: self.person, opener: self.opener }
+        Publisher { protocol, person: self.person, owner: self.owner, opener: self.opener }
     }
 }
 
