@@ -48,7 +48,7 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{EdgeError, admit};
+use crate::error::{EdgeError, admit, admit_to};
 use cache::Cache;
 use document::Document;
 use drivers::Drivers;
@@ -330,7 +330,7 @@ async fn answer_index(
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), sender)?;
+    admit_to(&*shared.gate, &room, sender)?;
     let deadline = tokio::time::Instant::now() + shared.config.start;
     loop {
         let stream = shared.current(&room, deadline).await?;

@@ -87,6 +87,44 @@ async fn somebody_who_is_kicked_loses_all_that_is_open_and_may_come_back() {
 }
 
 #[tokio::test]
+async fn players_of_ll_hls_of_somebody_who_is_kicked_have_to_begin_anew() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let [room, other] = ["demo", "other"].map(|name| name.parse::<RoomName>().unwrap());
+    let network = Principal::at("127.0.0.1".parse().unwrap());
+    let plays_on = |token: &str, room| {
+        let shown = Shown { token: Some(token), network: Some(&network) };
+        server.gate.check(Action::PlayOn(room), shown).map(drop)
+    };
+    let begins = |token: &str| {
+        server.gate.begin(&room, Shown { token: Some(token), network: Some(&network) }).unwrap();
+    };
+    let elsewhere = {
+        let claims = json!({"exp": 4_000_000_000_u64, "room": "*", "role": "viewer", "sub": "ben"});
+        encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    };
+    let (ben, anna) = (token("viewer", "ben"), token("viewer", "anna"));
+    let guest = server.join("demo", &format!("token={}", nameless(Some("t1")))).await;
+    let (own, twin) = (nameless(Some("t1")), nameless(Some("t2")));
+    for (person, kicked, bystander) in [("ben", &ben, &anna), (&*guest.person(), &own, &twin)] {
+        begins(kicked);
+        assert_eq!((plays_on(kicked, &room), plays_on(bystander, &room)), (Ok(()), Ok(())), "{person}");
+        assert_eq!(host.ask(json!({"kind": "kick", "person": person})).await["ok"], true);
+        let refused = plays_on(kicked, &room).unwrap_err().to_string();
+        assert!(refused.contains("sent out of the room"), "{refused}");
+        assert!(
+            server.gate.check(Action::Play(&room), Shown::token(Some(kicked))).is_ok(),
+            "a question begins nothing"
+        );
+        assert!(plays_on(kicked, &room).is_err() && plays_on(bystander, &room).is_ok(), "{person}");
+        begins(kicked);
+        assert_eq!(plays_on(kicked, &room), Ok(()), "{person} comes back");
+    }
+    assert_eq!(host.ask(json!({"kind": "kick", "person": "ben"})).await["ok"], true);
+    assert_eq!((plays_on(&elsewhere, &other), plays_on(&elsewhere, &room).is_err()), (Ok(()), true), "one room alone");
+}
+
+#[tokio::test]
 async fn somebody_who_is_banned_is_refused_everywhere_until_the_ban_is_lifted() {
     let server = Server::start(SECRET, |_| {}).await;
     let mut host = server.join("demo", &query("host", "mia")).await;
