@@ -39,7 +39,7 @@ pub enum Order {
 #[derive(Debug, Default)]
 pub struct Done {
     pub changed: Changed,
-    /// Whether the request or the invitation that the answer shows is new.
+    /// Whether the request, the invitation or the proposal of a PK that the answer shows is new.
     pub created: bool,
 }
 
@@ -298,6 +298,7 @@ fn is_new(effect: &Effect, shown: &Shown) -> bool {
     match (event, shown) {
         (Event::MicRequested { request }, Shown::Request(person)) => request.person == *person,
         (Event::Invited { invitation, .. }, Shown::Invitation(person)) => invitation.person == *person,
+        (Event::PkProposed { .. }, Shown::Pk) => true,
         _ => false,
     }
 }

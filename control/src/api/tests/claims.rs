@@ -2,6 +2,7 @@
 
 use onmic_media::Permit;
 use onmic_media::name::Principal;
+use onmic_room::Input;
 
 use super::*;
 
@@ -205,6 +206,34 @@ async fn without_a_secret_a_person_who_is_banned_does_not_come_in_under_their_id
     assert_eq!(host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await["ok"], true);
     assert_eq!(server.connect("demo", "person=ben").await.err(), Some(StatusCode::FORBIDDEN));
     server.join("demo", "person=anna").await;
+}
+
+#[tokio::test]
+async fn a_host_whose_room_ends_and_begins_again_proposes_no_more_pks_for_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let others: Vec<_> = (0..7).map(|number| format!("blue-{number}")).collect();
+    for other in &others {
+        let (room, person) = (other.parse().unwrap(), "lin".parse().unwrap());
+        let join = Input::Join { room, person, name: "Lin".to_owned(), authority: Authority::Host };
+        server.rooms.apply(join).unwrap();
+    }
+    let proposes = async |other: &str, person: &str| {
+        let _host = server.join("demo", &query("host", person)).await;
+        let body = format!(r#"{{"room":"{other}"}}"#);
+        let (status, answer) = server.send("PUT", "/api/v1/rooms/demo/pk", &token("host", person), &body).await;
+        assert_eq!(server.send("DELETE", "/api/v1/rooms/demo", &token("host", person), "").await.0, 204);
+        (status, answer["code"].as_str().unwrap_or_default().to_owned())
+    };
+    for other in &others[..5] {
+        assert_eq!(proposes(other, "mia").await, (200, String::new()), "{other}");
+    }
+    assert_eq!(proposes(&others[0], "ben").await.0, 409, "the other room has been asked a moment ago");
+    assert_eq!(proposes(&others[5], "mia").await, (429, "pk-too-many".to_owned()));
+    assert_eq!(
+        proposes(&others[6], "ben").await.0,
+        200,
+        "what was refused is not counted, and each counts for themselves"
+    );
 }
 
 /// Returns a token that names nobody. Without an id, the network that it comes from answers for it.
