@@ -221,12 +221,12 @@ impl Rooms {
         if look == live.look {
             return Ok(Changed { program: Some(program()), ..Changed::default() }.into());
         }
-        live.look = look;
+        let before = std::mem::replace(&mut live.look, look);
         self.note(room);
         self.stage.direct(room, &live.mix, &live.look);
-        let program = live.told_program(room);
-        self.tell_all(live, room, self.now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);
-        Ok(Changed { program: Some(program), ..Changed::default() }.into())
+        let told = RoomEvent::ProgramChanged { program: live.told_change(room, &before) };
+        self.tell_all(live, room, self.now(), &told, true);
+        Ok(Changed { program: Some(live.told_program(room)), ..Changed::default() }.into())
     }
 
     /// Issues a fresh ticket for a place that the person has already.

@@ -8,7 +8,7 @@ use onmic_room::{Authority, Command, Mix, Refused, Who};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::look::{Look, OverlayBody};
+use super::look::{Layout, Look, OverlayBody, SourceChange};
 use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::*;
@@ -129,6 +129,44 @@ async fn no_room_waits_while_pictures_are_decoded() {
     drop(turn);
     let shown = showing.await.unwrap().unwrap();
     assert_eq!(shown.changed.program.unwrap().overlays.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_of_the_program_repeats_no_overlays_and_settings_that_are_as_they_were() {
+    let rooms = rooms();
+    let (host, mut messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let mut told = || {
+        let all = std::iter::from_fn(|| messages.try_recv());
+        let all = all.map(|message| serde_json::from_slice::<Value>(&message).unwrap());
+        let program = all.filter(|message| message["event"]["kind"] == "program-changed").last().unwrap();
+        program["event"]["program"].as_object().unwrap().clone()
+    };
+    const BLACK: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg==";
+    let other_picture = || match logo() {
+        OverlayBody::Image { id, place, z, opacity, .. } => {
+            OverlayBody::Image { id, place, z, opacity, image: BLACK.to_owned() }
+        }
+        text => text,
+    };
+    host.order(Order::Overlays(vec![logo()])).await.unwrap();
+    let program = told();
+    assert_eq!((&program["overlays"][0]["id"], program.get("source_settings")), (&json!("logo"), None));
+    let done = host.order(Order::Layout(Layout::Solo {})).await.unwrap();
+    let program = told();
+    assert_eq!((&program["layout"]["kind"], program.get("overlays")), (&json!("solo"), None));
+    assert_eq!(done.changed.program.unwrap().overlays.len(), 1, "the answer has all of it");
+    let louder = SourceChange { gain_db: Some(3.0), ..SourceChange::default() };
+    host.order(Order::Source("ben".parse().unwrap(), louder)).await.unwrap();
+    let program = told();
+    assert_eq!((&program["source_settings"]["ben"]["gain_db"], program.get("overlays")), (&json!(3.0), None));
+    rooms.hear(onmic_stage::Report::Program(name("red"), onmic_stage::ProgramState::Mixed));
+    let program = told();
+    assert_eq!(program["state"], "mixed");
+    assert!(program.get("overlays").is_none() && program.get("source_settings").is_none());
+    host.order(Order::Overlays(vec![other_picture()])).await.unwrap();
+    assert!(told().contains_key("overlays"), "the picture at the address is another one");
+    host.order(Order::Overlays(Vec::new())).await.unwrap();
+    assert_eq!(told()["overlays"], json!([]));
 }
 
 #[tokio::test]
