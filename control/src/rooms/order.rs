@@ -111,7 +111,7 @@ impl Rooms {
                 // Pictures are decoded only for somebody who may show them, and without the room's lock held.
                 self.desk.lock().machine.authorize(room, by)?;
                 let overlays = Overlays::check(room, bodies)?;
-                let overlays = self.decoder.decode(overlays).await?;
+                let overlays = self.decoder.decode(room, overlays).await?;
                 self.change_look(room, &cell, by, |look| look.set_overlays(overlays))
             }
         }

@@ -172,28 +172,39 @@ async fn a_change_of_the_program_repeats_no_overlays_and_settings_that_are_as_th
 #[tokio::test]
 async fn pictures_that_find_too_many_waiting_or_no_memory_are_told_to_come_back() {
     let rooms = rooms();
-    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
-    let host = Arc::new(host);
+    let hosts: Vec<_> = (0..9).map(|room| enter(&rooms, &format!("room-{room}"), "mia", Authority::Host)).collect();
+    let (hosts, _messages): (Vec<_>, Vec<_>) = hosts.into_iter().map(|(host, own)| (Arc::new(host), own)).unzip();
     let show = |host: Arc<Connection>| async move { host.order(Order::Overlays(vec![logo()])).await };
     let busy = |denied: &Denied| matches!(denied, Denied::Busy(_));
     let nearly_all = rooms.decoder.budget.take(onmic_media::Work::Picture, (1 << 30) - 10).unwrap();
-    let refused = show(host.clone()).await.unwrap_err();
+    let refused = show(hosts[0].clone()).await.unwrap_err();
     assert!(busy(&refused) && refused.to_string().contains("memory"), "{refused}");
     drop(nearly_all);
     let turn = rooms.decoder.occupy().await;
-    let waiting: Vec<_> = (0..17).map(|_| tokio::spawn(show(host.clone()))).collect();
+    let twice = hosts[..8].iter().flat_map(|host| [host, host]);
+    let waiting: Vec<_> = twice.map(|host| tokio::spawn(show(host.clone()))).collect();
     yield_now().await;
-    let refused = show(host).await.unwrap_err();
-    assert!(busy(&refused), "{refused}");
+    let refused = show(hosts[8].clone()).await.unwrap_err();
+    assert!(busy(&refused) && refused.to_string().contains("many other rooms"), "{refused}");
     drop(turn);
+    for showing in waiting {
+        assert!(showing.await.unwrap().is_ok(), "as many as may wait");
+    }
+    let turn = rooms.decoder.occupy().await;
+    let waiting: Vec<_> = (0..17).map(|_| tokio::spawn(show(hosts[0].clone()))).collect();
+    yield_now().await;
+    let other = tokio::spawn(show(hosts[8].clone()));
+    yield_now().await;
+    drop(turn);
+    assert!(other.await.unwrap().is_ok(), "one room leaves places to others");
     let mut shown = 0;
     for showing in waiting {
         match showing.await.unwrap() {
             Ok(_) => shown += 1,
-            Err(denied) => assert!(busy(&denied), "{denied}"),
+            Err(denied) => assert!(busy(&denied) && denied.to_string().contains("this room"), "{denied}"),
         }
     }
-    assert_eq!(shown, 16, "as many as may wait");
+    assert_eq!(shown, 2, "as many of one room");
 }
 
 #[tokio::test]
