@@ -75,9 +75,12 @@ impl<S: Sync> FromRequestParts<S> for Depth {
 }
 
 impl Depth {
-    /// Counts for a page whose route is `path`, which has neither a base path nor a slash at its end as `asked` may have.
+    /// Counts the slashes of `asked` behind the first part of the page's route, which is `path`. `asked` may have a base path before that
+    /// part, and more slashes than the route.
     fn of(path: &str, asked: &str) -> Self {
-        Self(path.matches('/').count() - 1 + usize::from(asked.ends_with('/')))
+        let parts = path.split('/').filter(|part| !part.is_empty()).count();
+        let from_behind = asked.rsplit('/').enumerate().filter(|(_, part)| !part.is_empty());
+        Self(from_behind.take(parts).last().map_or(0, |(slashes, _)| slashes))
     }
 }
 
@@ -153,6 +156,10 @@ mod tests {
             ("/watch/demo", "/live/watch/demo", "../"),
             ("/watch/demo", "/live/watch/demo/", "../../"),
             ("/watch/demo/anna", "/watch/demo/anna", "../../"),
+            ("/watch/demo", "//watch/demo", "../"),
+            ("/watch/demo", "/watch//demo", "../../"),
+            ("/watch", "/live//watch//", "../../"),
+            ("/watch/demo/anna", "//live/watch/demo//anna/", "../../../../"),
         ] {
             let asked: Uri = asked.parse().unwrap();
             let expected = format!(r#"<link href="{root}favicon.svg"><script src="{root}assets/watch.js">"#);

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use onmic_media::gate::{Action, Admission, Gate, Refusal};
 use onmic_media::name::{Principal, RoomName};
-use onmic_media::{Permit, Shown};
+use onmic_media::{Ending, Permit, Shown};
 use onmic_room::Authority;
 
 use crate::claims::{Claims, LEEWAY, Left, room_of};
@@ -126,6 +126,19 @@ impl TokenGate {
         }
     }
 
+    /// Refuses a player that goes on although whoever it is of was sent out of the room.
+    fn must_not_be_sent_out(
+        &self,
+        room: &RoomName,
+        network: Option<&Principal>,
+        claims: &Claims,
+    ) -> Result<(), Refusal> {
+        if self.standing.sent_out.has_one_of(room, claims.whose(network), self.standing.clock.now()) {
+            return Err(Refusal::NotAllowed(Ending::Removed.to_string()));
+        }
+        Ok(())
+    }
+
     /// Takes a permit for what is opened by these claims.
     fn permit(&self, action: Action<'_>, network: Option<&Principal>, claims: Option<&Claims>) -> Permit {
         let Some(claims) = claims else { return Permit::endless() };
@@ -146,10 +159,18 @@ impl TokenGate {
 impl Gate for TokenGate {
     fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
         let grace = if let Action::PlayOn(_) = action { self.grace } else { Duration::ZERO };
-        match self.read(shown.token, grace)? {
-            Some(claims) => self.admit(action, shown.network, &claims),
-            None => Ok(Admission::default()),
+        let Some(claims) = self.read(shown.token, grace)? else { return Ok(Admission::default()) };
+        if let Action::PlayOn(room) = action {
+            self.must_not_be_sent_out(room, shown.network, &claims)?;
         }
+        self.admit(action, shown.network, &claims)
+    }
+
+    fn begin(&self, room: &RoomName, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        let Some(claims) = self.read(shown.token, Duration::ZERO)? else { return Ok(Admission::default()) };
+        let admission = self.admit(Action::Play(room), shown.network, &claims)?;
+        self.standing.sent_out.comes_back(room, claims.whose(shown.network));
+        Ok(admission)
     }
 
     fn open(&self, action: Action<'_>, shown: Shown<'_>) -> Result<(Admission, Permit), Refusal> {

@@ -29,9 +29,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use onmic_media::Grant;
 use onmic_media::gate::{Action, Refusal};
 use onmic_media::name::{InvalidName, ParticipantName, Principal, RoomName, SourceName};
+use onmic_media::{Grant, Whose};
 use onmic_room::{Actor, Authority, PersonId};
 
 use crate::random::GUEST;
@@ -300,6 +300,12 @@ impl Claims {
         let (room, person, place) = (room_of(action).clone(), self.person().ok().flatten(), place_of(action));
         let ticket = self.seat.and(self.jti.as_deref()).map(Into::into);
         Grant { room, person, alias: self.alias(), nameless: self.nameless(network), place, ticket, until }
+    }
+
+    /// Returns who is behind the claim, as those are named whose permits end when they are sent out.
+    pub fn whose(&self, network: Option<&Principal>) -> impl Iterator<Item = Whose> + use<> {
+        let persons = [self.person().ok().flatten(), self.alias()].into_iter().flatten().map(Whose::Person);
+        persons.chain(self.nameless(network).map(Whose::Nameless))
     }
 
     /// Checks that the role allows an action.

@@ -11,6 +11,7 @@ mod clock;
 mod keys;
 mod random;
 mod rooms;
+mod sent_out;
 #[cfg(test)]
 mod simulation;
 mod standing;

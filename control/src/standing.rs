@@ -6,6 +6,7 @@ use onmic_media::Permits;
 
 use crate::bans::Bans;
 use crate::clock::Clock;
+use crate::sent_out::SentOut;
 use crate::ticket::Tickets;
 
 /// The lists that a claim is held against, and what claims have opened. It is cheap to clone.
@@ -17,12 +18,15 @@ pub struct Standing {
     pub bans: Arc<Bans>,
     /// What claims have opened.
     pub permits: Arc<Permits>,
+    /// Those who were sent out of a room and have not come back.
+    pub sent_out: Arc<SentOut>,
     pub(crate) clock: Clock,
 }
 
 impl From<Arc<Tickets>> for Standing {
     /// Begins without bans and permits.
     fn from(tickets: Arc<Tickets>) -> Self {
-        Self { tickets, bans: Arc::default(), permits: Arc::default(), clock: Clock::default() }
+        let (bans, permits, sent_out) = (Arc::default(), Arc::default(), Arc::default());
+        Self { tickets, bans, permits, sent_out, clock: Clock::default() }
     }
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use onmic_http::{Problem, Sender};
 use onmic_media::feed::Unavailable;
 use onmic_media::gate::Refusal;
-use onmic_media::{Action, Feed, Gate, NoShare, Spent, TooFast};
+use onmic_media::{Action, Admission, Feed, Gate, NoShare, RoomName, Spent, TooFast};
 use thiserror::Error;
 
 /// Why a viewer does not get what it asked for.
@@ -89,9 +89,17 @@ impl IntoResponse for EdgeError {
     }
 }
 
+/// Asks the gate whether the sender of this request may begin to watch a room, and lets whoever answers for it pay.
+pub(crate) fn admit_to(gate: &dyn Gate, room: &RoomName, sender: &Sender) -> Result<(), EdgeError> {
+    pay(&gate.begin(room, sender.shown())?, sender)
+}
+
 /// Asks the gate whether the sender of this request may do it, and lets whoever answers for it pay.
 pub(crate) fn admit(gate: &dyn Gate, action: Action<'_>, sender: &Sender) -> Result<(), EdgeError> {
-    let admission = gate.check(action, sender.shown())?;
+    pay(&gate.check(action, sender.shown())?, sender)
+}
+
+fn pay(admission: &Admission, sender: &Sender) -> Result<(), EdgeError> {
     sender.pay(sender.payer(admission.owner.as_ref()), 1.0)?;
     Ok(())
 }

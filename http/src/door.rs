@@ -2,7 +2,8 @@
 //!
 //! It puts the client's address in the place of a trusted proxy's. It takes the base path off the path of a request, and puts
 //! it before the path in a `Location`. So no route has to know of proxies, and only bodies that state absolute paths ask for
-//! the [`BasePath`] of their request. A slash at the end of a path means nothing to routes.
+//! the [`BasePath`] of their request. Several slashes in a row are one, and those at the end of a path mean nothing to routes: proxies and
+//! addresses that people put together have them. Nothing is redirected for it, so a path such as `//example.org` never names a host.
 //!
 //! It also decides by where a request came from, which takes rights away and never gives any. Pages of this server's own origin
 //! and of the configured ones ([`Origins`]) may do what everybody may. From pages of other origins it takes no WebSocket,
@@ -13,6 +14,7 @@
 //!
 //! Whatever is denied, by the door or by any route behind it, is counted here (`onmic_denied_total`).
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,11 +66,12 @@ impl Door {
     }
 
     /// Returns where a request for `uri` goes: without the configured base path, which some proxies leave on it, and without
-    /// slashes at the end.
+    /// slashes too many.
     fn route(&self, uri: &Uri) -> Route {
-        let path = match self.base_path.strip(uri.path()) {
+        let single = with_single_slashes(uri.path());
+        let path = match self.base_path.strip(&single) {
             Some("") => return Route::ToBase,
-            rest => rest.unwrap_or(uri.path()),
+            rest => rest.unwrap_or(&single),
         };
         let trimmed = match path.trim_end_matches('/') {
             "" => "/",
@@ -238,6 +241,20 @@ fn led(mut response: Response, location: &str) -> Response {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+/// Returns a path in which no slash follows another one.
+fn with_single_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let mut single = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !single.ends_with('/') {
+            single.push(character);
+        }
+    }
+    single.into()
 }
 
 /// Returns whether a path is UTF-8 when its percent-encoding is undone (RFC 3986 2.1). Extractors of axum would refuse others by an
@@ -443,10 +460,19 @@ mod tests {
             ("/live/whip/demo/", "/whip/demo"),
             ("/whep/demo//?token=x", "/whep/demo?token=x"),
             ("/lively/demo", "/lively/demo"),
+            ("//hls/demo/index.m3u8?token=//", "/hls/demo/index.m3u8?token=//"),
+            ("/hls//demo/1///v1.m4s", "/hls/demo/1/v1.m4s"),
+            ("//live//watch//demo//", "/watch/demo"),
+            ("/live//", "/"),
+            ("///", "/"),
+            ("//evil.example/demo", "/evil.example/demo"),
+            ("http://live.example//whep//demo", "http://live.example/whep/demo"),
         ] {
             assert_eq!(door.route(&asked.parse().unwrap()), Route::To(route.parse().unwrap()), "{asked}");
         }
-        assert_eq!(door.route(&"/live?lang=zh".parse().unwrap()), Route::ToBase);
+        for asked in ["/live?lang=zh", "//live"] {
+            assert_eq!(door.route(&asked.parse().unwrap()), Route::ToBase, "{asked}");
+        }
     }
 
     #[tokio::test]
@@ -468,11 +494,18 @@ mod tests {
             ("/session", "/live/sessions/1"),
             ("/live/session", "/live/sessions/1"),
             ("/live?lang=zh", "/live/?lang=zh"),
+            ("//live//session", "/live/sessions/1"),
+            ("///live", "/live/"),
             ("/relative", "../sessions/1"),
             ("/elsewhere", "https://other.example/"),
         ] {
             let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(answer.headers()[header::LOCATION], location, "{path}");
+        }
+        for path in ["//evil.example", "//evil.example/", "//evil.example//session", "/live//evil.example/%2f"] {
+            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(answer.headers().get(header::LOCATION), None, "{path} leads to no other host");
         }
     }
 

@@ -240,6 +240,9 @@ metric::label_values! {
     HlsUnaligned => "hls_unaligned",
     /// An LL-HLS stream outgrew what the playlists of the node may hold (`hls.windows`), and ended.
     HlsOutgrown => "hls_outgrown",
+    /// An LL-HLS stream that had ended was given up before its time: too many have ended, or one that goes on needed its bytes
+    /// (`hls.windows`).
+    HlsEnded => "hls_ended",
     /// An LL-HLS stream already has the most tracks that it may have; a frame of a further track is refused.
     HlsTooManyTracks => "hls_too_many_tracks",
     /// A part of an LL-HLS stream already holds the most timed metadata that it may hold.

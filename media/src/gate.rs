@@ -80,7 +80,7 @@ impl Admission {
 
     /// Makes a publisher by `protocol` of this admission.
     pub fn by(self, protocol: Protocol) -> Publisher {
-        Publisher { protocol, person: self.person, opener: self.opener }
+        Publisher { protocol, person: self.person, owner: self.owner, opener: self.opener }
     }
 }
 
@@ -88,6 +88,12 @@ impl Admission {
 pub trait Gate: Send + Sync + 'static {
     /// Decides on an action that is over with its answer.
     fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal>;
+
+    /// Decides on watching by requests, each of which is checked ([`Action::PlayOn`]), when somebody begins to. Whoever was sent out of the
+    /// room comes back by it.
+    fn begin(&self, room: &RoomName, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        self.check(Action::Play(room), shown)
+    }
 
     /// Decides on an action that opens something, which is closed when the permit ends ([`crate::permit`]).
     fn open(&self, action: Action<'_>, shown: Shown<'_>) -> Result<(Admission, Permit), Refusal> {

@@ -10,7 +10,7 @@
 //! A gate takes the permit before it decides. So a claim that is voided at the same time is either refused or ended.
 //!
 //! A request that is answered at once needs no permit. LL-HLS has none, because each of its requests is checked
-//! ([`crate::Action::PlayOn`]).
+//! ([`crate::Action::PlayOn`]). So the gate keeps in mind who was sent out, until they begin anew ([`crate::Gate::begin`]).
 //!
 //! The time of a grant is a length on the monotonic clock from the moment of its check on, so a system clock that is set later
 //! ends nothing. It reads no clock: [`Permits::expire`] is called now and then.

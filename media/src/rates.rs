@@ -95,9 +95,14 @@ impl Rates {
 
     /// Refuses somebody who owes something yet. Nothing is counted.
     pub fn must_owe_nothing(&self, who: &Principal, now: Instant) -> Result<(), TooFast> {
-        let mut table = self.table.lock();
-        let owes = table.own.get_mut(who).map(|bucket| bucket.try_take(0.0, now));
-        owes.unwrap_or(Ok(())).map_err(|wait| TooFast { who: who.clone(), wait })
+        self.may_take(who, 0.0, now)
+    }
+
+    /// Refuses somebody who could not do this amount now. Nothing is counted.
+    pub fn may_take(&self, who: &Principal, amount: f64, now: Instant) -> Result<(), TooFast> {
+        let mut copy = self.table.lock().own.get(who).copied();
+        let taken = copy.as_mut().map(|bucket| bucket.try_take(amount, now));
+        taken.unwrap_or(Ok(())).map_err(|wait| TooFast { who: who.clone(), wait })
     }
 }
 

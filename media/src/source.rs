@@ -76,6 +76,8 @@ pub struct Publisher {
     pub protocol: Protocol,
     /// The person, if the gate knows it.
     pub person: Option<PersonId>,
+    /// The owner of its token, if it has one.
+    pub owner: Option<Principal>,
     /// Who is counted for the room that it opens, if anybody is.
     pub opener: Option<Principal>,
 }
@@ -83,7 +85,7 @@ pub struct Publisher {
 impl From<Protocol> for Publisher {
     /// Makes a publisher about whom nothing else is known.
     fn from(protocol: Protocol) -> Self {
-        Self { protocol, person: None, opener: None }
+        Self { protocol, person: None, owner: None, opener: None }
     }
 }
 
@@ -286,6 +288,11 @@ impl Source {
     /// Returns the person of the last publisher, if the gate knew one.
     pub fn person(&self) -> Option<PersonId> {
         self.state.lock().last.person.clone()
+    }
+
+    /// Returns the owner of the token of the last publisher, if it had one.
+    pub fn owner(&self) -> Option<Principal> {
+        self.state.lock().last.owner.clone()
     }
 
     /// Returns who is counted for the room that the last publisher opens, if anybody is.

@@ -14,10 +14,10 @@ use crate::rooms::Rooms;
 use crate::view::{PkState, PkView};
 use onmic_names::RoomName;
 
-/// The time in which a room may propose [`PROPOSALS_MAX`] PKs.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// The most proposals of a room in [`WINDOW`], whoever makes them. Each is told to everybody in two rooms.
-const PROPOSALS_MAX: usize = 5;
+/// The time in which a room may propose [`PK_PROPOSALS_MAX`] PKs.
+pub const PK_WINDOW: Duration = Duration::from_secs(60);
+/// The most proposals of a room in [`PK_WINDOW`], whoever makes them. Each is told to everybody in two rooms.
+pub const PK_PROPOSALS_MAX: usize = 5;
 /// How long a room whose proposal came to nothing may not propose to the same room again.
 const COOL_DOWN: Duration = Duration::from_secs(60);
 /// The most rooms that may be cooling down for one room. Beyond it the first by name proposes again at once.
@@ -112,17 +112,17 @@ impl Room {
 
     /// Checks that this room may propose another PK now.
     fn check_pk_rate(&self, now: Instant) -> Result<(), Refused> {
-        let recent = self.pk_proposed.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
+        let recent = self.pk_proposed.iter().filter(|at| now.saturating_duration_since(**at) < PK_WINDOW);
         let mut recent = recent.rev();
         // The oldest of the last ones makes way first.
-        match recent.nth(PROPOSALS_MAX - 1) {
-            Some(first) => Err(Refused::PkTooMany((*first + WINDOW).saturating_duration_since(now))),
+        match recent.nth(PK_PROPOSALS_MAX - 1) {
+            Some(first) => Err(Refused::PkTooMany((*first + PK_WINDOW).saturating_duration_since(now))),
             None => Ok(()),
         }
     }
 
     fn note_pk_proposal(&mut self, now: Instant) {
-        self.pk_proposed.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        self.pk_proposed.retain(|at| now.saturating_duration_since(*at) < PK_WINDOW);
         self.pk_proposed.push_back(now);
     }
 

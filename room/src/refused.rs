@@ -91,7 +91,7 @@ pub enum Refused {
     PkWithoutHost(RoomName),
     /// A proposal of this room to that one has come to nothing a moment ago. Holds how long to wait.
     PkCoolingDown(RoomName, Duration),
-    /// The room has proposed as many PKs as it may in a minute. Holds how long to wait.
+    /// The room, or whoever proposes for it, has proposed as many PKs as they may in a minute. Holds how long to wait.
     PkTooMany(Duration),
     /// The room has no proposal of a PK to accept.
     PkNotProposed,
@@ -241,7 +241,7 @@ impl fmt::Display for Refused {
                 write!(f, "Room {room} has not taken your proposal. Propose again in {wait} s, or wait for theirs.")
             }
             Self::PkTooMany(wait) => {
-                write!(f, "This room proposes too many PKs. Propose again in {} s.", whole_seconds(*wait))
+                write!(f, "Too many PKs are proposed. Propose again in {} s.", whole_seconds(*wait))
             }
             Self::PkNotProposed => write!(f, "There is no PK proposal; it may have expired. Propose one instead."),
             Self::DisplayName => {

@@ -38,7 +38,7 @@ pub(crate) struct Room {
     pub sources: BTreeMap<ParticipantName, Source>,
     pub cool_downs: BTreeMap<PersonId, Instant>,
     pub pk: Pk,
-    /// When this room has proposed a PK within [`crate::pk::WINDOW`], the oldest first.
+    /// When this room has proposed a PK within [`crate::pk::PK_WINDOW`], the oldest first.
     pub pk_proposed: VecDeque<Instant>,
     /// The rooms whose proposal came to nothing, and until when they may not propose again to this one.
     pub pk_refused: BTreeMap<RoomName, Instant>,

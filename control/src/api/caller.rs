@@ -12,9 +12,8 @@ use onmic_media::name::Principal;
 use onmic_media::{Ending, Permit};
 use onmic_room::{Actor, RoomName};
 
-use super::Api;
 use super::commands::{WireCommand, malformed};
-use super::json;
+use super::{Api, doing, json};
 use crate::claims::Claims;
 use crate::rooms::event::Changed;
 use crate::rooms::order::{Done, Order};
@@ -116,13 +115,10 @@ impl Caller {
 
     /// Carries out an order of the caller.
     pub(super) async fn order(&self, api: &Api, order: Order) -> Result<Done, Problem> {
-        let by = self.by()?;
-        if let Order::Chat(_) = order {
-            api.keep_rate(self.who.as_ref(), Doing::Chat)?;
-        }
+        let (by, does) = (self.by()?, doing(&order));
         tokio::select! {
             biased;
-            done = api.rooms.order(&self.room, by, order) => Ok(done?),
+            done = api.carry_out(self.who.as_ref(), does, api.rooms.order(&self.room, by, order)) => Ok(done?),
             why = self.permit.end() => Err(refusal(why).into()),
         }
     }

@@ -20,13 +20,12 @@ use onmic_http::{BasePath, Problem, Sender, offered};
 use onmic_media::name::Principal;
 use onmic_media::{Asked, Permit};
 
-use super::Api;
 use super::commands::{WireCommand, id, malformed};
 use super::conduct::Conduct;
-use super::json;
+use super::{Api, doing, json};
 use crate::rooms::event::ServerMessage;
 use crate::rooms::mailbox::{Closing, Mailbox, Messages};
-use crate::rooms::order::{Done, Order};
+use crate::rooms::order::Done;
 use crate::rooms::rate::Doing;
 use crate::rooms::words::Role;
 use crate::rooms::{Connection, Entry};
@@ -173,15 +172,13 @@ impl Speaker {
         if let Err(problem) = kept {
             return (id, Err(problem));
         }
-        let order = command.and_then(|command| command.order(&self.connection.by));
-        let order = order.and_then(|order| match order {
-            Order::Chat(_) => self.keep_rate(Doing::Chat).map(|()| order),
-            _ => Ok(order),
-        });
-        match order {
-            Ok(order) => (id, self.connection.order(order).await.map_err(Problem::from)),
-            Err(problem) => (id, Err(problem)),
-        }
+        let order = match command.and_then(|command| command.order(&self.connection.by)) {
+            Ok(order) => order,
+            Err(problem) => return (id, Err(problem)),
+        };
+        let does = doing(&order);
+        let done = self.api.carry_out(self.who.as_ref(), does, self.connection.order(order)).await;
+        (id, done.map_err(Problem::from))
     }
 }
 

@@ -26,11 +26,22 @@ use axum::routing::get;
 use onmic_http::OneAtATime;
 use onmic_media::name::Principal;
 use onmic_media::{DropReason, Hub};
+use onmic_room::{Command, Refused};
 
 use crate::auth::TokenGate;
 use crate::rooms::Rooms;
+use crate::rooms::order::{Done, Order};
 use crate::rooms::rate::{Doing, PrincipalRates};
 use crate::rooms::refusal::Denied;
+
+/// Returns what an order does that has a rate of its own.
+fn doing(order: &Order) -> Option<Doing> {
+    match order {
+        Order::Chat(_) => Some(Doing::Chat),
+        Order::Machine(Command::ProposePk { .. }) => Some(Doing::ProposePk),
+        _ => None,
+    }
+}
 
 /// The parts of the node that the routes use.
 #[derive(Clone)]
@@ -57,6 +68,30 @@ impl Api {
             DropReason::TooFast.count(1);
             Denied::TooFast(wait)
         })
+    }
+
+    /// Carries out an order, for which `who` answers, by `done`. It keeps the rates of what it does beside being a request.
+    pub(crate) async fn carry_out(
+        &self,
+        who: Option<&Principal>,
+        does: Option<Doing>,
+        done: impl Future<Output = Result<Done, Denied>>,
+    ) -> Result<Done, Denied> {
+        match (does, who) {
+            (Some(Doing::ProposePk), Some(who)) => {
+                let may = self.rates.may_take(who, Doing::ProposePk, self.rooms.now());
+                may.map_err(Refused::PkTooMany)?;
+                let done = done.await?;
+                if done.created {
+                    let _ = self.rates.take(who, Doing::ProposePk, self.rooms.now());
+                }
+                Ok(done)
+            }
+            (does, who) => {
+                does.map_or(Ok(()), |does| self.keep_rate(who, does))?;
+                done.await
+            }
+        }
     }
 
     /// Returns the routes.

@@ -1,6 +1,7 @@
 //! The events of a room, for its clients and for webhooks, and the messages that carry them.
 //!
-//! Each event holds the changed part of the room as a complete value. It is rendered once for everybody.
+//! Each event holds the changed part of the room as a complete value: of the program, its overlays and the settings of its sources are
+//! parts of their own. It is rendered once for everybody.
 
 use onmic_room::{Event, PersonView, SeatView};
 use serde::Serialize;
@@ -9,8 +10,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::wire::{
-    Audience, BanState, Host, Invitation, Message, Person, Pk, Request, RoomProgram, RoomSettings, RoomSource,
-    RoomState, Seat, Wire, person, room_settings, source,
+    Audience, BanState, Host, Invitation, Message, Person, Pk, ProgramChange, Request, RoomProgram, RoomSettings,
+    RoomSource, RoomState, Seat, Wire, person, room_settings, source,
 };
 use super::words::{EndReason, LeftReason, PkEndReason, Role};
 use crate::ticket::Ticket;
@@ -114,7 +115,7 @@ pub enum RoomEvent {
         speaking: bool,
     },
     ProgramChanged {
-        program: RoomProgram,
+        program: ProgramChange,
     },
     ViewersChanged {
         viewers: Audience,

@@ -1,8 +1,9 @@
 //! How people lose what they have in a room: a place on mic, the room itself, and the right to come back.
 //!
 //! Everything that somebody has opened ends at once and everywhere: their connections to events, what they publish, and what
-//! they watch by any protocol ([`onmic_media::permit`]). A viewer who is not connected to the events of the room is not known to
-//! the machine, and loses what they watch all the same. A guest is held by whoever answers for them ([`super::guests`]).
+//! they watch by any protocol: by its permit ([`onmic_media::permit`]), or by the next request of a player of LL-HLS
+//! ([`crate::sent_out`]). A viewer who is not connected to the events of the room is not known to the machine, and loses what they
+//! watch all the same. A guest is held by whoever answers for them ([`super::guests`]).
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +67,11 @@ impl Rooms {
         let closed = live.map_or(0, |live| live.close(person, Closing::Permit(why)));
         let guests = live.map_or(&[][..], |live| live.guests.principals(person));
         let whose = guests.iter().cloned().map(Whose::Nameless).chain([Whose::Person(person.clone())]);
-        let ended: usize = whose.map(|whose| self.standing.permits.end(room, whose, why, now, now)).sum();
+        let end = |whose: Whose| {
+            self.standing.sent_out.note(room, whose.clone(), now);
+            self.standing.permits.end(room, whose, why, now, now)
+        };
+        let ended: usize = whose.map(end).sum();
         if closed + ended > 0 {
             tracing::info!(%room, %person, why = why.name(), closed, ended, "somebody is sent out of a room");
         }

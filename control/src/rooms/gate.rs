@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use onmic_media::Permit;
 use onmic_media::gate::{Action, Admission, Gate, Refusal, Shown};
+use onmic_room::RoomName;
 
 use super::Rooms;
 use crate::auth::TokenGate;
@@ -39,6 +40,10 @@ impl Gate for RoomGate {
     fn check(&self, action: Action<'_>, shown: Shown<'_>) -> Result<Admission, Refusal> {
         let admission = self.tokens.check(action, shown)?;
         self.ask(action, &admission).map(|()| admission)
+    }
+
+    fn begin(&self, room: &RoomName, shown: Shown<'_>) -> Result<Admission, Refusal> {
+        self.tokens.begin(room, shown)
     }
 
     fn open(&self, action: Action<'_>, shown: Shown<'_>) -> Result<(Admission, Permit), Refusal> {

@@ -18,7 +18,7 @@ use super::look::Look;
 use super::mailbox::{Closing, Mailbox};
 use super::rate::PersonRates;
 use super::rendered::{Rendered, RenderedRequests};
-use super::wire::{Audience, Message, RoomProgram};
+use super::wire::{Audience, Message, ProgramChange, RoomProgram};
 use super::words::ProgramState;
 
 /// The number of chat messages that are kept for people who come later.
@@ -146,6 +146,16 @@ impl Live {
 
     pub fn chat(&self) -> Vec<Message> {
         self.chat.iter().cloned().collect()
+    }
+
+    /// Returns the program as everybody is told of it after a change of what it was `before`.
+    pub fn told_change(&self, room: &RoomName, before: &Look) -> ProgramChange {
+        let (others, otherwise) = (self.look.overlays != before.overlays, self.look.sources != before.sources);
+        let RoomProgram { state, layout, overlays, background, labels, borders, source_settings } =
+            self.told_program(room);
+        let overlays = Some(overlays).filter(|_| others);
+        let source_settings = Some(source_settings).filter(|_| otherwise);
+        ProgramChange { state, layout, overlays, background, labels, borders, source_settings }
     }
 
     pub fn told_program(&self, room: &RoomName) -> RoomProgram {

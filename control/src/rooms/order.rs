@@ -39,7 +39,7 @@ pub enum Order {
 #[derive(Debug, Default)]
 pub struct Done {
     pub changed: Changed,
-    /// Whether the request or the invitation that the answer shows is new.
+    /// Whether the request, the invitation or the proposal of a PK that the answer shows is new.
     pub created: bool,
 }
 
@@ -111,7 +111,7 @@ impl Rooms {
                 // Pictures are decoded only for somebody who may show them, and without the room's lock held.
                 self.desk.lock().machine.authorize(room, by)?;
                 let overlays = Overlays::check(room, bodies)?;
-                let overlays = self.decoder.decode(overlays).await?;
+                let overlays = self.decoder.decode(room, overlays).await?;
                 self.change_look(room, &cell, by, |look| look.set_overlays(overlays))
             }
         }
@@ -221,12 +221,12 @@ impl Rooms {
         if look == live.look {
             return Ok(Changed { program: Some(program()), ..Changed::default() }.into());
         }
-        live.look = look;
+        let before = std::mem::replace(&mut live.look, look);
         self.note(room);
         self.stage.direct(room, &live.mix, &live.look);
-        let program = live.told_program(room);
-        self.tell_all(live, room, self.now(), &RoomEvent::ProgramChanged { program: program.clone() }, true);
-        Ok(Changed { program: Some(program), ..Changed::default() }.into())
+        let told = RoomEvent::ProgramChanged { program: live.told_change(room, &before) };
+        self.tell_all(live, room, self.now(), &told, true);
+        Ok(Changed { program: Some(live.told_program(room)), ..Changed::default() }.into())
     }
 
     /// Issues a fresh ticket for a place that the person has already.
@@ -298,6 +298,7 @@ fn is_new(effect: &Effect, shown: &Shown) -> bool {
     match (event, shown) {
         (Event::MicRequested { request }, Shown::Request(person)) => request.person == *person,
         (Event::Invited { invitation, .. }, Shown::Invitation(person)) => invitation.person == *person,
+        (Event::PkProposed { .. }, Shown::Pk) => true,
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use onmic_media::bucket::Bucket;
 use onmic_media::name::Principal;
 use onmic_media::{Pace, Rates};
+use onmic_room::{PK_PROPOSALS_MAX, PK_WINDOW};
 
 /// The rates of one person.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub enum Doing {
     Chat,
     /// A connection to the events of a room, beside the request that asks for it. It may make a guest.
     Enter,
+    /// A proposal of a PK that is made, beside the request that brings it. The room has the same rate, and forgets it with its end.
+    ProposePk,
 }
 
 impl Doing {
@@ -47,7 +50,7 @@ impl Doing {
         match self {
             Self::Message(bytes) => bytes.div_ceil(REQUEST_BYTES).max(1) as f64,
             Self::Body(bytes) => bytes.div_ceil(REQUEST_BYTES).saturating_sub(1) as f64,
-            Self::Request | Self::Chat | Self::Enter => 1.0,
+            Self::Request | Self::Chat | Self::Enter | Self::ProposePk => 1.0,
         }
     }
 }
@@ -61,6 +64,9 @@ const REQUEST_BYTES: usize = 16 * 1024;
 const REQUESTS: Pace = Pace { each_second: 100.0, burst: 500.0 };
 const CHAT: Pace = Pace { each_second: 20.0, burst: 100.0 };
 const ENTRIES: Pace = Pace { each_second: 20.0, burst: 300.0 };
+/// It is that of one room, in all rooms together.
+const PROPOSALS: Pace =
+    Pace { each_second: PK_PROPOSALS_MAX as f64 / PK_WINDOW.as_secs() as f64, burst: PK_PROPOSALS_MAX as f64 };
 
 /// The rates of all principals.
 #[derive(Debug)]
@@ -68,24 +74,35 @@ pub struct PrincipalRates {
     requests: Rates,
     chat: Rates,
     entries: Rates,
+    proposals: Rates,
 }
 
 impl Default for PrincipalRates {
     fn default() -> Self {
-        let [requests, chat, entries] = [REQUESTS, CHAT, ENTRIES].map(|pace| Rates::new(Some(pace)));
-        Self { requests, chat, entries }
+        let all = [REQUESTS, CHAT, ENTRIES, PROPOSALS].map(|pace| Rates::new(Some(pace)));
+        let [requests, chat, entries, proposals] = all;
+        Self { requests, chat, entries, proposals }
     }
 }
 
 impl PrincipalRates {
     /// Counts what `who` does. The error is how long to wait.
     pub fn take(&self, who: &Principal, doing: Doing, now: Instant) -> Result<(), Duration> {
-        let rates = match doing {
+        self.of(doing).take(who, doing.amount(), now).map_err(|refused| refused.wait)
+    }
+
+    /// Checks whether `who` may do something. Nothing is counted. The error is how long to wait.
+    pub fn may_take(&self, who: &Principal, doing: Doing, now: Instant) -> Result<(), Duration> {
+        self.of(doing).may_take(who, doing.amount(), now).map_err(|refused| refused.wait)
+    }
+
+    fn of(&self, doing: Doing) -> &Rates {
+        match doing {
             Doing::Request | Doing::Message(_) | Doing::Body(_) => &self.requests,
             Doing::Chat => &self.chat,
             Doing::Enter => &self.entries,
-        };
-        rates.take(who, doing.amount(), now).map_err(|refused| refused.wait)
+            Doing::ProposePk => &self.proposals,
+        }
     }
 }
 
@@ -119,6 +136,20 @@ mod tests {
         assert!(
             rates.take(&anna, Doing::Request, start + Duration::from_secs(2)).unwrap_err() <= Duration::from_millis(10)
         );
+    }
+
+    #[test]
+    fn a_principal_proposes_as_many_pks_as_a_room_may_and_a_look_at_the_rate_counts_nothing() {
+        let (rates, start) = (PrincipalRates::default(), Instant::now());
+        let anna = Principal::Token("anna".into());
+        let made = |now| {
+            let may = || rates.may_take(&anna, Doing::ProposePk, now).is_ok();
+            (0..100).filter(|_| may() && may() && rates.take(&anna, Doing::ProposePk, now).is_ok()).count()
+        };
+        assert_eq!(made(start), 5);
+        assert_eq!(rates.may_take(&anna, Doing::ProposePk, start), Err(Duration::from_secs(12)));
+        assert_eq!(made(start + Duration::from_secs(60)), 5);
+        assert_eq!(rates.take(&anna, Doing::Request, start), Ok(()));
     }
 
     #[test]

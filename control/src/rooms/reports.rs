@@ -49,7 +49,7 @@ impl Rooms {
     fn set_program_state(&self, live: &mut Live, room: &RoomName, now: Instant, program: ProgramState) {
         if live.program != program {
             live.program = program;
-            let event = RoomEvent::ProgramChanged { program: live.told_program(room) };
+            let event = RoomEvent::ProgramChanged { program: live.told_change(room, &live.look) };
             self.tell_all(live, room, now, &event, true);
         }
     }

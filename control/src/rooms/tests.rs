@@ -8,7 +8,7 @@ use onmic_room::{Authority, Command, Mix, Refused, Who};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::look::{Look, OverlayBody};
+use super::look::{Layout, Look, OverlayBody, SourceChange};
 use super::mailbox::{Mailbox, Messages};
 use super::order::Order;
 use super::*;
@@ -132,30 +132,79 @@ async fn no_room_waits_while_pictures_are_decoded() {
 }
 
 #[tokio::test]
+async fn a_change_of_the_program_repeats_no_overlays_and_settings_that_are_as_they_were() {
+    let rooms = rooms();
+    let (host, mut messages) = enter(&rooms, "red", "mia", Authority::Host);
+    let mut told = || {
+        let all = std::iter::from_fn(|| messages.try_recv());
+        let all = all.map(|message| serde_json::from_slice::<Value>(&message).unwrap());
+        let program = all.filter(|message| message["event"]["kind"] == "program-changed").last().unwrap();
+        program["event"]["program"].as_object().unwrap().clone()
+    };
+    const BLACK: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg==";
+    let other_picture = || match logo() {
+        OverlayBody::Image { id, place, z, opacity, .. } => {
+            OverlayBody::Image { id, place, z, opacity, image: BLACK.to_owned() }
+        }
+        text => text,
+    };
+    host.order(Order::Overlays(vec![logo()])).await.unwrap();
+    let program = told();
+    assert_eq!((&program["overlays"][0]["id"], program.get("source_settings")), (&json!("logo"), None));
+    let done = host.order(Order::Layout(Layout::Solo {})).await.unwrap();
+    let program = told();
+    assert_eq!((&program["layout"]["kind"], program.get("overlays")), (&json!("solo"), None));
+    assert_eq!(done.changed.program.unwrap().overlays.len(), 1, "the answer has all of it");
+    let louder = SourceChange { gain_db: Some(3.0), ..SourceChange::default() };
+    host.order(Order::Source("ben".parse().unwrap(), louder)).await.unwrap();
+    let program = told();
+    assert_eq!((&program["source_settings"]["ben"]["gain_db"], program.get("overlays")), (&json!(3.0), None));
+    rooms.hear(onmic_stage::Report::Program(name("red"), onmic_stage::ProgramState::Mixed));
+    let program = told();
+    assert_eq!(program["state"], "mixed");
+    assert!(program.get("overlays").is_none() && program.get("source_settings").is_none());
+    host.order(Order::Overlays(vec![other_picture()])).await.unwrap();
+    assert!(told().contains_key("overlays"), "the picture at the address is another one");
+    host.order(Order::Overlays(Vec::new())).await.unwrap();
+    assert_eq!(told()["overlays"], json!([]));
+}
+
+#[tokio::test]
 async fn pictures_that_find_too_many_waiting_or_no_memory_are_told_to_come_back() {
     let rooms = rooms();
-    let (host, _messages) = enter(&rooms, "red", "mia", Authority::Host);
-    let host = Arc::new(host);
+    let hosts: Vec<_> = (0..9).map(|room| enter(&rooms, &format!("room-{room}"), "mia", Authority::Host)).collect();
+    let (hosts, _messages): (Vec<_>, Vec<_>) = hosts.into_iter().map(|(host, own)| (Arc::new(host), own)).unzip();
     let show = |host: Arc<Connection>| async move { host.order(Order::Overlays(vec![logo()])).await };
     let busy = |denied: &Denied| matches!(denied, Denied::Busy(_));
     let nearly_all = rooms.decoder.budget.take(onmic_media::Work::Picture, (1 << 30) - 10).unwrap();
-    let refused = show(host.clone()).await.unwrap_err();
+    let refused = show(hosts[0].clone()).await.unwrap_err();
     assert!(busy(&refused) && refused.to_string().contains("memory"), "{refused}");
     drop(nearly_all);
     let turn = rooms.decoder.occupy().await;
-    let waiting: Vec<_> = (0..17).map(|_| tokio::spawn(show(host.clone()))).collect();
+    let twice = hosts[..8].iter().flat_map(|host| [host, host]);
+    let waiting: Vec<_> = twice.map(|host| tokio::spawn(show(host.clone()))).collect();
     yield_now().await;
-    let refused = show(host).await.unwrap_err();
-    assert!(busy(&refused), "{refused}");
+    let refused = show(hosts[8].clone()).await.unwrap_err();
+    assert!(busy(&refused) && refused.to_string().contains("many other rooms"), "{refused}");
     drop(turn);
+    for showing in waiting {
+        assert!(showing.await.unwrap().is_ok(), "as many as may wait");
+    }
+    let turn = rooms.decoder.occupy().await;
+    let waiting: Vec<_> = (0..17).map(|_| tokio::spawn(show(hosts[0].clone()))).collect();
+    yield_now().await;
+    let other = tokio::spawn(show(hosts[8].clone()));
+    yield_now().await;
+    drop(turn);
+    assert!(other.await.unwrap().is_ok(), "one room leaves places to others");
     let mut shown = 0;
     for showing in waiting {
         match showing.await.unwrap() {
             Ok(_) => shown += 1,
-            Err(denied) => assert!(busy(&denied), "{denied}"),
+            Err(denied) => assert!(busy(&denied) && denied.to_string().contains("this room"), "{denied}"),
         }
     }
-    assert_eq!(shown, 16, "as many as may wait");
+    assert_eq!(shown, 2, "as many of one room");
 }
 
 #[tokio::test]

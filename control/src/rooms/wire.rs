@@ -195,6 +195,26 @@ pub struct RoomProgram {
     pub source_settings: BTreeMap<String, SourceLook>,
 }
 
+/// What has changed of the program. What is not there is as it was.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgramChange {
+    pub state: ProgramState,
+    pub layout: Layout,
+    /// All overlays, if one of them has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<OverlayBody>, required = false)]
+    pub overlays: Option<Vec<OverlayBody>>,
+    pub background: String,
+    /// Whether a mix shows a name on each source.
+    pub labels: bool,
+    /// Whether a mix shows a border around the sources that speak.
+    pub borders: bool,
+    /// The settings of all sources, if one of them has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = BTreeMap<String, SourceLook>, required = false)]
+    pub source_settings: Option<BTreeMap<String, SourceLook>>,
+}
+
 /// The number of viewers, by protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Audience {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use onmic_media::feed::{OVERLOADED_FOR, Recipe, Unavailable};
 use onmic_media::metric::Latency;
 use onmic_media::{
-    Accepts, Budget, Codec, DropReason, Entry, FeedStage, Frame, MediaKind, Next, Playback, Spent, Start, TrackId,
-    TrackKey, Tracks, Wants,
+    Accepts, Codec, DropReason, Entry, FeedStage, Frame, MediaKind, Next, Playback, Spent, Start, TrackId, TrackKey,
+    Tracks, Wants,
 };
 use onmic_packager::{Rendition, Segmenter};
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::cache::Cache;
 use super::stream::Stream;
+use super::windows::Windows;
 use crate::error::EdgeError;
 
 /// How far keyframes may be apart without a conversion. A player loads a group from its keyframe, and shows its newest frames:
@@ -66,6 +67,7 @@ pub(crate) enum Finish {
 struct Driver<'a> {
     stream: &'a Stream,
     cache: &'a Cache,
+    windows: &'a Windows<Stream>,
     playback: Playback,
     segmenter: Segmenter,
     /// The tracks that the multivariant playlist waits for.
@@ -90,7 +92,7 @@ struct Driver<'a> {
 /// at `start`. What is refused for a time is tried again after that, or when the feed has another track.
 pub(crate) async fn drive(
     stream: &Stream,
-    kept: (&Cache, &Arc<Budget>),
+    kept: (&Cache, &Windows<Stream>),
     demand: (bool, Duration),
     how: (bool, Start),
 ) -> Finish {
@@ -110,7 +112,7 @@ pub(crate) async fn drive(
 /// Does what [`drive`] does until it is refused. From the look at its tracks on, `stages` notes what changes in the feed.
 async fn attempt(
     stream: &Stream,
-    (cache, windows): (&Cache, &Arc<Budget>),
+    (cache, windows): (&Cache, &Windows<Stream>),
     (on_demand, idle): (bool, Duration),
     (converts_long_groups, start): (bool, Start),
     stages: &mut watch::Receiver<FeedStage>,
@@ -138,7 +140,7 @@ async fn attempt(
     }
     stages.mark_unchanged();
     // What a codec costs is not opened for a stream that may keep nothing.
-    let held = stream.holding.lock().begin(windows);
+    let held = stream.holding.lock().begin(&stream.whose, windows);
     if let Err(spent) = held {
         stream.fail(spent.into());
         return Finish::Refused(OVERLOADED_FOR);
@@ -154,6 +156,7 @@ async fn attempt(
     let mut driver = Driver {
         stream,
         cache,
+        windows,
         playback,
         segmenter: Segmenter::new(stream.settings, expected.contains(&TrackKey::VIDEO)),
         expected,
@@ -346,7 +349,10 @@ impl Driver<'_> {
             self.packaging.record(Instant::now().saturating_duration_since(self.arrived));
         }
         // A part that is open may be large before it is published.
-        self.outgrown = self.stream.holding.lock().follow(&mut self.segmenter, self.stream.texts()).err();
+        let budget = (&self.stream.whose, self.windows);
+        let mut holding = self.stream.holding.lock();
+        self.outgrown = holding.follow(&mut self.segmenter, self.stream.texts(), budget).err();
+        drop(holding);
         for key in progress {
             if !self.progress.contains(&key) {
                 self.progress.push(key);

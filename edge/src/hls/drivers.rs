@@ -73,12 +73,14 @@ mod tests {
     use std::time::Duration;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::windows::Whose;
     use super::*;
 
     fn stream(feed: &Arc<Feed>) -> Arc<Stream> {
         let calendar = Arc::new(Calendar::new(NodeClock::new(Instant::now(), SystemTime::now())));
         let settings = Settings::new(Duration::from_millis(333), Duration::from_secs(2), Duration::from_secs(36));
-        Arc::new(Stream::new(feed.clone(), settings, calendar, CancellationToken::new(), Instant::now()))
+        let whose = Whose { room: "demo".parse().unwrap(), owner: None };
+        Arc::new(Stream::new(whose, feed.clone(), settings, calendar, CancellationToken::new(), Instant::now()))
     }
 
     #[tokio::test(start_paused = true)]

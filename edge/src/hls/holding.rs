@@ -1,12 +1,12 @@
 //! What the playlists of one stream hold of the node's budget of bytes.
 //!
-//! A stream that grows gives up its oldest segments where the budget has no more, down to those that delta updates need. After that
-//! it has outgrown the budget. What it holds already is taken by no other stream, so streams that are as they were go on.
+//! A stream that grows gets what streams hold that ended, and then gives up its oldest segments where the budget has no more, down to
+//! those that delta updates need. After that it has outgrown the budget. What it holds already is taken by no other stream, so streams that are as they were go on.
 
-use std::sync::Arc;
-
-use onmic_media::{Budget, Held, Spent, Work};
+use onmic_media::{Held, Spent, Work};
 use onmic_packager::Segmenter;
+
+use super::windows::{Whose, Windows};
 
 /// What a stream holds at least: 3 s at 2.5 Mbit/s.
 const LEAST: u64 = 1 << 20;
@@ -20,9 +20,14 @@ pub(crate) struct Holding(Option<Held>);
 
 impl Holding {
     /// Takes what the first seconds hold.
-    pub(crate) fn begin(&mut self, budget: &Arc<Budget>) -> Result<(), Spent> {
-        self.0 = Some(budget.take(Work::Window, LEAST)?);
+    pub(crate) fn begin<S>(&mut self, whose: &Whose, windows: &Windows<S>) -> Result<(), Spent> {
+        self.0 = Some(windows.take(whose, |budget| budget.take(Work::Window, LEAST))?);
         Ok(())
+    }
+
+    /// Returns how many bytes it holds.
+    pub(crate) fn amount(&self) -> u64 {
+        self.0.as_ref().map_or(0, Held::amount)
     }
 
     /// Gives back what it holds, because no stream begins.
@@ -32,7 +37,12 @@ impl Holding {
 
     /// Holds what the playlists list now, and `texts`, the bytes of the playlists themselves. An error means that the stream has
     /// outgrown the budget.
-    pub(crate) fn follow(&mut self, segmenter: &mut Segmenter, texts: u64) -> Result<(), Spent> {
+    pub(crate) fn follow<S>(
+        &mut self,
+        segmenter: &mut Segmenter,
+        texts: u64,
+        (whose, windows): (&Whose, &Windows<S>),
+    ) -> Result<(), Spent> {
         let Some(held) = &mut self.0 else { return Ok(()) };
         loop {
             let bytes = (segmenter.bytes() + texts).max(LEAST).next_multiple_of(STEP);
@@ -40,7 +50,7 @@ impl Holding {
             if bytes <= held.amount() && bytes >= held.amount() / 4 * 3 {
                 return Ok(());
             }
-            let Err(spent) = held.change(bytes) else { return Ok(()) };
+            let Err(spent) = windows.take(whose, |_| held.change(bytes)) else { return Ok(()) };
             if !segmenter.let_go_oldest() {
                 return Err(spent);
             }
@@ -51,6 +61,7 @@ impl Holding {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
+    use std::sync::Arc;
     use std::time::{Duration, Instant, SystemTime};
 
     use bytes::Bytes;
@@ -61,21 +72,27 @@ mod tests {
     use super::*;
 
     struct Stream {
+        windows: Arc<Windows<()>>,
         segmenter: Segmenter,
         holding: Holding,
         parameters: Arc<Parameters>,
         began: Instant,
     }
 
+    fn whose() -> Whose {
+        Whose { room: "demo".parse().unwrap(), owner: None }
+    }
+
     impl Stream {
-        fn begin(budget: &Arc<Budget>) -> Result<Self, Spent> {
+        fn begin(windows: &Arc<Windows<()>>) -> Result<Self, Spent> {
             let mut holding = Holding::default();
-            holding.begin(budget)?;
+            holding.begin(&whose(), windows)?;
             let sps = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
             let (sps, pps) = (Bytes::copy_from_slice(&sps), Bytes::from_static(&[0x68, 0xce, 0x0f, 0xc8]));
             let parameters = h264::Parameters::from_parameter_sets(vec![sps], vec![pps]).unwrap();
             let settings = Settings::new(Duration::from_millis(333), Duration::from_secs(1), Duration::from_secs(36));
             Ok(Self {
+                windows: windows.clone(),
                 segmenter: Segmenter::new(settings, true),
                 holding,
                 parameters: Arc::new(Parameters::H264(parameters)),
@@ -102,18 +119,22 @@ mod tests {
                     payload: Bytes::from_static(&[0x65; 100_000]),
                 };
                 self.segmenter.push(TrackKey::VIDEO, &Arc::new(frame)).unwrap();
-                self.holding.follow(&mut self.segmenter, 0).is_err().then_some(number / 10)
+                self.follow(0).is_err().then_some(number / 10)
             })
         }
 
+        fn follow(&mut self, texts: u64) -> Result<(), Spent> {
+            self.holding.follow(&mut self.segmenter, texts, (&whose(), &self.windows))
+        }
+
         fn held(&self) -> u64 {
-            self.holding.0.as_ref().map_or(0, Held::amount)
+            self.holding.amount()
         }
     }
 
     #[test]
     fn frames_count_when_they_come_and_not_when_their_part_is_complete() {
-        let mut stream = Stream::begin(&Budget::new(60_000_000)).unwrap();
+        let mut stream = Stream::begin(&Arc::new(Windows::new(60_000_000))).unwrap();
         for number in 0..30 {
             assert_eq!(stream.push_frames(number..number + 1), None);
             let bytes = stream.segmenter.bytes();
@@ -123,18 +144,18 @@ mod tests {
 
     #[test]
     fn the_texts_of_playlists_count() {
-        let (budget, text) = (Budget::new(10 << 20), 6 << 20);
-        let mut stream = Stream::begin(&budget).unwrap();
+        let (windows, text) = (Arc::new(Windows::new(10 << 20)), 6 << 20);
+        let mut stream = Stream::begin(&windows).unwrap();
         assert_eq!(stream.push(0..1), None);
-        assert_eq!(stream.holding.follow(&mut stream.segmenter, text), Ok(()));
+        assert_eq!(stream.follow(text), Ok(()));
         assert!(stream.held() >= text + stream.segmenter.bytes(), "{}", stream.held());
-        assert!(stream.holding.follow(&mut stream.segmenter, 2 * text).is_err());
+        assert!(stream.follow(2 * text).is_err());
     }
 
     #[test]
     fn a_stream_lists_less_where_the_bytes_of_all_are_held_and_then_has_outgrown_them() {
-        let budget = Budget::new(60_000_000);
-        let [mut whole, mut shorter, mut last] = [(); 3].map(|()| Stream::begin(&budget).unwrap());
+        let windows = Arc::new(Windows::new(60_000_000));
+        let [mut whole, mut shorter, mut last] = [(); 3].map(|()| Stream::begin(&windows).unwrap());
         assert_eq!(whole.push(0..60), None);
         assert!((36_000_000..40_000_000).contains(&whole.segmenter.bytes()), "{}", whole.segmenter.bytes());
         assert_eq!(shorter.push(0..60), None);
@@ -145,9 +166,9 @@ mod tests {
         assert_eq!((whole.push(60..90), shorter.push(60..90)), (None, None), "those before go on");
         assert!((36_000_000..40_000_000).contains(&whole.segmenter.bytes()), "{}", whole.segmenter.bytes());
         drop(whole);
-        let mut next = Stream::begin(&budget).unwrap();
+        let mut next = Stream::begin(&windows).unwrap();
         assert_eq!(next.push(0..30), None);
-        let full = Budget::new(LEAST - 1);
+        let full = Arc::new(Windows::new(LEAST - 1));
         assert_eq!(Stream::begin(&full).err(), Some(Spent(Work::Window)));
     }
 }

@@ -20,10 +20,12 @@ mod document;
 mod driver;
 mod drivers;
 mod holding;
+mod made;
 mod stream;
 mod view;
+mod windows;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +39,7 @@ use axum::routing::get;
 use onmic_http::{Connection, Sender};
 use onmic_media::name::Principal;
 use onmic_media::{
-    Action, Budget, DropReason, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, Share, Shares, TrackKey, metric,
+    Action, DropReason, Feed, FeedStage, Gate, Hub, MediaKind, RoomName, Share, Shares, TrackKey, metric,
 };
 use onmic_packager::names::File;
 use onmic_packager::{Chain, Settings};
@@ -46,22 +48,18 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{EdgeError, admit};
+use crate::error::{EdgeError, admit, admit_to};
 use cache::Cache;
 use document::Document;
 use drivers::Drivers;
 use stream::{Index, Stream};
 use view::{Lifetimes, View};
+use windows::{Whose, Windows};
 
 pub use directives::{Directives, Published, Verdict};
 
 /// The multivariant playlist names a directory that may change at any time.
 const KEEP_INDEX: HeaderValue = HeaderValue::from_static("max-age=1");
-
-/// The most streams that are kept after their end, because clients may still fetch their last files. What they hold counts in the budget
-/// of all windows besides. Beyond it the oldest of the room with the most of them goes, so that a room that begins and ends again and
-/// again takes nothing from another.
-const PAST_MAX: usize = 256;
 
 /// The settings for packaging and keeping the streams of a node.
 #[derive(Clone, Copy, Debug)]
@@ -111,8 +109,8 @@ struct Shared {
     gate: Arc<dyn Gate>,
     config: HlsConfig,
     cache: Cache,
-    /// What the playlists of all streams hold.
-    windows: Arc<Budget>,
+    /// What the playlists of all streams hold, and the streams that ended.
+    windows: Windows<Stream>,
     shutdown: CancellationToken,
     streams: Mutex<Streams>,
     requests: Requests,
@@ -125,33 +123,6 @@ struct Streams {
     current: HashMap<RoomName, Arc<Stream>>,
     /// The rooms that were asked for and have no stream yet. Each has a program.
     wanted: HashSet<RoomName>,
-    /// The streams that ended, with the time of their end, oldest first. Each holds a whole window of segments, so it
-    /// is kept no longer than clients may ask for it.
-    past: VecDeque<(RoomName, Arc<Stream>, Instant)>,
-}
-
-impl Streams {
-    /// Keeps a stream that ended at `now`.
-    fn keep_past(&mut self, room: RoomName, stream: Arc<Stream>, now: Instant) {
-        self.past.push_back((room, stream, now));
-        if self.past.len() > PAST_MAX {
-            let mut own: HashMap<&RoomName, usize> = HashMap::new();
-            self.past.iter().for_each(|(room, ..)| *own.entry(room).or_default() += 1);
-            let most = own.values().copied().max().unwrap_or_default();
-            if let Some(first) = self.past.iter().position(|(room, ..)| own[room] == most) {
-                self.past.remove(first);
-            }
-        }
-    }
-
-    /// Releases the past streams that ended at least `keep` before `now`. Returns the end of the oldest that is left.
-    fn forget_past(&mut self, now: Instant, keep: Duration) -> Option<Instant> {
-        let is_over = |ended: &Instant| now.saturating_duration_since(*ended) >= keep;
-        while self.past.front().is_some_and(|(_, _, ended)| is_over(ended)) {
-            self.past.pop_front();
-        }
-        self.past.front().map(|(_, _, ended)| *ended)
-    }
 }
 
 impl Hls {
@@ -171,7 +142,7 @@ impl Hls {
         let cache = Cache::new(config.cache_bytes, keep(config.settings));
         let streams = Mutex::default();
         let (changes, requests) = (watch::Sender::new(0), Requests::new(config.waiting, of_http));
-        let windows = Budget::new(config.window_bytes);
+        let windows = Windows::new(config.window_bytes);
         Self { shared: Arc::new(Shared { hub, gate, config, cache, windows, shutdown, streams, requests, changes }) }
     }
 
@@ -190,7 +161,7 @@ impl Hls {
         let mut changes = shared.changes.subscribe();
         let mut drivers = Drivers::default();
         loop {
-            let oldest_past = shared.streams.lock().forget_past(Instant::now(), shared.keep());
+            let oldest_past = shared.windows.forget(Instant::now(), shared.keep());
             tokio::select! {
                 biased; // Drivers end because of the shutdown, and must not be begun again.
                 () = shared.shutdown.cancelled() => break,
@@ -203,7 +174,7 @@ impl Hls {
                 }
                 () = sleep_until_past(oldest_past, shared.keep()) => {}
                 Some(outcome) = drivers.next() => if let Some((room, stream)) = drivers.ended(outcome) {
-                    shared.retire(room.clone(), stream);
+                    shared.retire(&room, stream);
                     shared.look_at(&room, &mut drivers);
                 },
             }
@@ -219,6 +190,7 @@ impl Shared {
     fn look_at(self: &Arc<Self>, room: &RoomName, drivers: &mut Drivers) {
         let now = Instant::now();
         let program = self.hub.program(room);
+        let whose = Whose { room: room.clone(), owner: self.owner(room) };
         let mut streams = self.streams.lock();
         if program.is_none() && streams.wanted.remove(room) {
             drop(streams);
@@ -236,7 +208,7 @@ impl Shared {
         if self.config.on_demand && !wanted {
             return;
         }
-        let (stream, start) = (Arc::new(self.new_stream(feed, now)), drivers.start(room, now));
+        let (stream, start) = (Arc::new(self.new_stream(whose, feed, now)), drivers.start(room, now));
         streams.current.insert(room.clone(), stream.clone());
         drop(streams);
         self.changes.send_modify(|changes| *changes += 1);
@@ -253,20 +225,27 @@ impl Shared {
         });
     }
 
-    fn new_stream(&self, feed: Arc<Feed>, now: Instant) -> Stream {
+    /// Returns who answers for the publisher of a room: for its host, or else for the first participant.
+    fn owner(&self, room: &RoomName) -> Option<Principal> {
+        let sources = self.hub.sources_of(room);
+        let host = sources.iter().find(|source| source.name().is_host());
+        host.or(sources.first()).and_then(|source| source.owner())
+    }
+
+    fn new_stream(&self, whose: Whose, feed: Arc<Feed>, now: Instant) -> Stream {
         let calendar = self.hub.calendar().clone();
-        Stream::new(feed, self.config.settings, calendar, self.shutdown.child_token(), now)
+        Stream::new(whose, feed, self.config.settings, calendar, self.shutdown.child_token(), now)
     }
 
     /// Keeps a stream that ended, so that players can fetch its end.
-    fn retire(&self, room: RoomName, stream: Arc<Stream>) {
-        let now = Instant::now();
+    fn retire(&self, room: &RoomName, stream: Arc<Stream>) {
         let mut streams = self.streams.lock();
-        if streams.current.get(&room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
-            streams.current.remove(&room);
+        if streams.current.get(room).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
+            streams.current.remove(room);
         }
         stream.over.cancel(); // Requests that wait for it look for the next one.
-        streams.keep_past(room, stream, now);
+        let (whose, bytes) = (stream.whose.clone(), stream.holding.lock().amount());
+        self.windows.keep(stream, whose, bytes, Instant::now());
     }
 
     /// Returns how long a segment may still be asked for after it left its playlist, or after the playlist ended.
@@ -312,9 +291,8 @@ impl Shared {
     /// Returns a stream by the name of its directory.
     fn stream(&self, room: &RoomName, id: &str) -> Option<Arc<Stream>> {
         let streams = self.streams.lock();
-        let current = streams.current.get(room).filter(|stream| stream.id == id);
-        let past = || streams.past.iter().find(|(name, stream, _)| name == room && stream.id == id);
-        current.or_else(|| past().map(|(_, stream, _)| stream)).cloned()
+        let current = streams.current.get(room).filter(|stream| stream.id == id).cloned();
+        current.or_else(|| self.windows.find(room, |stream| stream.id == id))
     }
 }
 
@@ -352,7 +330,7 @@ async fn answer_index(
     headers: &HeaderMap,
 ) -> Result<Response, EdgeError> {
     let room: RoomName = room.parse().map_err(|_| EdgeError::NoSuchRoom)?;
-    admit(&*shared.gate, Action::Play(&room), sender)?;
+    admit_to(&*shared.gate, &room, sender)?;
     let deadline = tokio::time::Instant::now() + shared.config.start;
     loop {
         let stream = shared.current(&room, deadline).await?;
@@ -367,7 +345,9 @@ async fn answer_index(
             () = stream.over.cancelled() => continue, // It has ended before it had a part. The next one may have some.
         };
         return match ready {
-            Index::Ready(document) => Ok(answer::playlist(form(&document, uri.query()), &KEEP_INDEX, headers).await),
+            Index::Ready(document) => {
+                Ok(answer::playlist(&*form(document, uri.query()).await, &KEEP_INDEX, headers).await)
+            }
             Index::Unavailable(why) => Err(why),
             Index::Waiting => Err(EdgeError::TimedOut),
         };
@@ -430,14 +410,14 @@ async fn answer_playlist(
     let document = view.delta.as_ref().filter(|_| directives.skip).unwrap_or(whole);
     let Lifetimes { long, short } = &view.lifetimes;
     let keep = if directives.is_blocking() { long } else { short };
-    Ok(answer::playlist(form(document, query), keep, headers).await)
+    Ok(answer::playlist(&*form(document.clone(), query).await, keep, headers).await)
 }
 
 /// Returns the form of a playlist for a client that did or did not put a token into the address. Native players cannot add a
 /// header, and only a client that has the parameter can parse the form that hands it on.
-fn form<'a>(document: &'a Document, query: Option<&str>) -> &'a Document {
+async fn form(document: Arc<Document>, query: Option<&str>) -> Arc<Document> {
     let has_token = query.unwrap_or("").split('&').any(|pair| pair.starts_with("token="));
-    if has_token { document.with_token() } else { document }
+    if has_token { document.with_token().await } else { document }
 }
 
 fn answer_init(stream: &Stream, key: TrackKey, number: u32, headers: &HeaderMap) -> Result<Response, EdgeError> {
@@ -618,37 +598,6 @@ mod tests {
         let hub = Hub::new(NodeClock::new(Instant::now(), SystemTime::UNIX_EPOCH), HubLimits::default(), None);
         let config = HlsConfig { on_demand, ..HlsConfig::default() };
         Hls::new(hub, Arc::new(OpenGate), config, CancellationToken::new())
-    }
-
-    #[test]
-    fn a_stream_that_ended_is_released_when_clients_may_no_longer_ask_for_it() {
-        let hls = hls(false);
-        let start = Instant::now();
-        let keep = hls.shared.keep();
-        let mut streams = Streams::default();
-        for seconds in [0, 10] {
-            let stream = Arc::new(hls.shared.new_stream(Feed::new(None), start));
-            streams.past.push_back(("demo".parse().unwrap(), stream, start + Duration::from_secs(seconds)));
-        }
-        assert_eq!(streams.forget_past(start + keep - Duration::from_secs(1), keep), Some(start));
-        assert_eq!(streams.forget_past(start + keep, keep), Some(start + Duration::from_secs(10)));
-        assert_eq!(streams.forget_past(start + keep * 2, keep), None);
-        assert!(streams.past.is_empty());
-    }
-
-    #[test]
-    fn a_room_that_ends_again_and_again_pushes_out_its_own_streams() {
-        let hls = hls(false);
-        let (start, mut streams) = (Instant::now(), Streams::default());
-        let mut end = |room: &str| {
-            let stream = Arc::new(hls.shared.new_stream(Feed::new(None), start));
-            streams.keep_past(room.parse().unwrap(), stream, start);
-            streams.past.iter().filter(|(room, ..)| room.as_str() == "quiet").count()
-        };
-        end("quiet");
-        assert!((0..3 * PAST_MAX).all(|_| end("busy") == 1));
-        assert_eq!(end("quiet"), 2, "it takes a place of the busy one");
-        assert_eq!(streams.past.len(), PAST_MAX);
     }
 
     #[test]

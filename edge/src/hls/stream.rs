@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::document::Document;
 use super::holding::Holding;
 use super::view::{Lifetimes, View};
+use super::windows::Whose;
 use crate::error::EdgeError;
 
 /// One program as LL-HLS: the state that its driver publishes and requests read.
@@ -23,6 +24,8 @@ pub(crate) struct Stream {
     /// The directory of its files. It is new each time that packaging begins, because caches may still hold the files
     /// of the last time. It counts on the node's line, which does not come back to a moment, as a system clock may.
     pub(crate) id: String,
+    /// Who is counted for what it holds.
+    pub(crate) whose: Whose,
     pub(crate) feed: Arc<Feed>,
     pub(crate) settings: Settings,
     /// Gives its segments their dates.
@@ -57,6 +60,7 @@ pub(crate) enum Index {
 
 impl Stream {
     pub(crate) fn new(
+        whose: Whose,
         feed: Arc<Feed>,
         settings: Settings,
         calendar: Arc<Calendar>,
@@ -65,6 +69,7 @@ impl Stream {
     ) -> Self {
         Self {
             id: base36(calendar.clock().wall(now).micros() / 1000),
+            whose,
             feed,
             settings,
             calendar,
@@ -304,7 +309,8 @@ mod tests {
             let began = Instant::now();
             let clock = NodeClock::new(began, SystemTime::UNIX_EPOCH);
             let (settings, calendar) = (Settings::default(), Arc::new(Calendar::new(clock)));
-            let stream = Stream::new(Feed::new(None), settings, calendar, CancellationToken::new(), began);
+            let whose = Whose { room: "demo".parse().unwrap(), owner: None };
+            let stream = Stream::new(whose, Feed::new(None), settings, calendar, CancellationToken::new(), began);
             let cache = Cache::new(1 << 20, Duration::from_secs(60));
             Self { stream, cache, segmenter: Segmenter::new(settings, true), clock, began }
         }

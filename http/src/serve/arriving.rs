@@ -36,8 +36,9 @@ pub(super) struct Arriving {
     body: Option<Incoming>,
     /// A route may keep the body for longer than the request is open.
     open: Weak<Open>,
-    /// Where its rest is read if a route leaves it.
-    leaves_to: Option<Arc<Conversation>>,
+    /// Where its rest is read if a route leaves it. A route may keep the body for longer than the connection lives, whose place must be
+    /// free then.
+    leaves_to: Option<Weak<Conversation>>,
 }
 
 impl Arriving {
@@ -49,7 +50,7 @@ impl Arriving {
                 open.count(true);
                 return Body::empty();
             }
-            let leaves_to = is_sent.then(|| open.conversation.clone());
+            let leaves_to = is_sent.then(|| Arc::downgrade(&open.conversation));
             Body::new(Self { body: Some(body), open: Arc::downgrade(open), leaves_to })
         })
     }
@@ -58,7 +59,8 @@ impl Arriving {
 impl Drop for Arriving {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
-        if let Some((rest, conversation)) = rest.zip(self.leaves_to.take()) {
+        let conversation = self.leaves_to.take().and_then(|conversation| conversation.upgrade());
+        if let Some((rest, conversation)) = rest.zip(conversation) {
             conversation.rest.leave(rest);
         }
     }

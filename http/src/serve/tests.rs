@@ -55,6 +55,7 @@ impl Running {
             .route("/", get(|| async { "a place" }))
             .route("/stay", get(stay))
             .route("/body", post(async move |_: Bytes| strangers::has_arrived(arrived).await))
+            .route("/kept", post(strangers::keeps_body(Arc::default())))
             .route("/long", get(unread::long))
             .route("/some", get(unread::some))
             .route("/endless", get(async move || unread::endless(told)))

@@ -198,6 +198,11 @@ mod tests {
             ("live/_definst_", "rtmp://h/live/_definst_", "demo/anna?token=T.1"),
             ("live/_definst_/demo", "", "anna?token=T.1"),
             ("live?token=T.1", "", "_definst_/demo/anna"),
+            // ffmpeg cuts `rtmp://h//live/demo/anna` and `rtmp://h/live//demo/anna` like this.
+            ("/live", "rtmp://h:1935//live", "demo/anna?token=T.1"),
+            ("live/", "rtmp://h:1935/live/", "demo/anna?token=T.1"),
+            ("", "rtmp://h//live//demo//?token=T.1", "//anna//"),
+            ("//live//demo//", "", "anna?token=T.1"),
         ] {
             assert_eq!(parse(app, tc_url, key), expected, "{app} {tc_url} {key}");
         }

@@ -21,8 +21,12 @@ export function openPage(): Address & { token: string | null } {
 
 /** Reads the address `url` of a page of `node`. */
 export function readAddress(url: URL, node = NODE): Address {
-  const path = url.pathname.slice(node.pathname.length);
-  const inPath = /^(?:watch|studio)\/(.+?)\/?$/.exec(path)?.[1];
+  // Slashes too many, at the end or in a row, mean nothing to the node either.
+  const [page, ...parts] = url.pathname
+    .slice(node.pathname.length)
+    .split('/')
+    .filter((part) => part !== '');
+  const inPath = page === 'watch' || page === 'studio' ? parts.join('/') : '';
   const transport = url.searchParams.get('transport');
   const sync = url.searchParams.get('sync');
   return {

@@ -60,7 +60,11 @@ export type EventKind = Schemas['RoomEvent']['kind'];
 type KeysOf<Union> = Union extends Union ? keyof Union : never;
 type Member<Union, Key extends PropertyKey> = Union extends Record<Key, infer Value> ? Value : never;
 
-/** An event. Each member is a complete new value. The kind decides which members are present. */
+/** What has changed of the program. Overlays and settings of sources are complete where they are there, and else as they were. */
+export type ProgramChange = Omit<Program, 'overlays' | 'source_settings'> &
+  Partial<Pick<Program, 'overlays' | 'source_settings'>>;
+
+/** An event. Each member but the program is a complete new value. The kind decides which members are present. */
 export type RoomEvent = { kind: EventKind } & {
   [Key in Exclude<KeysOf<Schemas['RoomEvent']>, 'kind' | 'source' | 'program'>]?: Member<Schemas['RoomEvent'], Key>;
-} & { source?: RoomSource; program?: Program };
+} & { source?: RoomSource; program?: ProgramChange };

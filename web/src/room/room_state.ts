@@ -48,7 +48,8 @@ export function applyEvent(state: RoomState, event: RoomEvent): RoomState {
   if (event.title !== undefined) next.title = event.title;
   if (event.locked !== undefined) next.locked = event.locked;
   if (event.host !== undefined) next.host = event.host;
-  if (event.program) next.program = event.program;
+  // Overlays and settings of sources that are as they were are left out.
+  if (event.program) next.program = { ...next.program, ...event.program };
   if (event.viewers) next.viewers = event.viewers;
   if (event.pk !== undefined) next.pk = event.pk;
   if (event.message) next.chat = [...next.chat, event.message].slice(-CHAT_KEPT);

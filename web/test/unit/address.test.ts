@@ -28,6 +28,12 @@ it('pages_and_rooms_are_found_under_a_path', () => {
   expect(readAddress(new URL('watch/room/anna', node), node).room).toBe('room/anna');
 });
 
+it('slashes_too_many_in_the_address_of_a_page_mean_nothing', () => {
+  expect(readAddress(new URL('https://n/watch//room///anna//'), ROOT).room).toBe('room/anna');
+  expect(readAddress(new URL('https://n//studio//demo'), new URL('https://n//')).room).toBe('demo');
+  expect(readAddress(new URL('https://n/watch//?room=demo'), ROOT).room).toBe('demo');
+});
+
 it('an_absolute_path_that_the_node_states_is_resolved_under_the_path_of_the_node', () => {
   const base = new URL('https://n/live/');
   for (const [stated, url] of [

@@ -130,3 +130,21 @@ it('the_old_state_is_not_changed', () => {
   after(before, { kind: 'mic-requested', request: anna }, { kind: 'room-ended' });
   expect(before).toEqual(copy);
 });
+
+it('a_change_of_the_program_keeps_the_overlays_and_settings_that_it_leaves_out', () => {
+  const place = { x: 0, y: 0, width: 1, height: 1, z: 0 };
+  const image = '/api/v1/rooms/demo/overlays/logo/image';
+  const overlay = { kind: 'image' as const, id: 'logo', place, z: 0, opacity: 1, image };
+  const settings = { gain_db: -6, chroma_key: null, denoise: false, auto_gain: false, fit: 'crop' as const };
+  const { overlays: _, source_settings: __, ...rest } = room().program;
+  const shown = after(room(), { kind: 'program-changed', program: { ...rest, overlays: [overlay] } });
+  const set = after(shown, { kind: 'program-changed', program: { ...rest, source_settings: { anna: settings } } });
+  const solo = after(set, { kind: 'program-changed', program: { ...rest, layout: { kind: 'solo' } } });
+  expect(solo.program).toEqual({
+    ...rest,
+    layout: { kind: 'solo' },
+    overlays: [overlay],
+    source_settings: { anna: settings },
+  });
+  expect(after(solo, { kind: 'program-changed', program: { ...rest, overlays: [] } }).program.overlays).toEqual([]);
+});

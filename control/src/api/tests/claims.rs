@@ -2,6 +2,7 @@
 
 use onmic_media::Permit;
 use onmic_media::name::Principal;
+use onmic_room::Input;
 
 use super::*;
 
@@ -87,6 +88,44 @@ async fn somebody_who_is_kicked_loses_all_that_is_open_and_may_come_back() {
 }
 
 #[tokio::test]
+async fn players_of_ll_hls_of_somebody_who_is_kicked_have_to_begin_anew() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let mut host = server.join("demo", &query("host", "mia")).await;
+    let [room, other] = ["demo", "other"].map(|name| name.parse::<RoomName>().unwrap());
+    let network = Principal::at("127.0.0.1".parse().unwrap());
+    let plays_on = |token: &str, room| {
+        let shown = Shown { token: Some(token), network: Some(&network) };
+        server.gate.check(Action::PlayOn(room), shown).map(drop)
+    };
+    let begins = |token: &str| {
+        server.gate.begin(&room, Shown { token: Some(token), network: Some(&network) }).unwrap();
+    };
+    let elsewhere = {
+        let claims = json!({"exp": 4_000_000_000_u64, "room": "*", "role": "viewer", "sub": "ben"});
+        encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    };
+    let (ben, anna) = (token("viewer", "ben"), token("viewer", "anna"));
+    let guest = server.join("demo", &format!("token={}", nameless(Some("t1")))).await;
+    let (own, twin) = (nameless(Some("t1")), nameless(Some("t2")));
+    for (person, kicked, bystander) in [("ben", &ben, &anna), (&*guest.person(), &own, &twin)] {
+        begins(kicked);
+        assert_eq!((plays_on(kicked, &room), plays_on(bystander, &room)), (Ok(()), Ok(())), "{person}");
+        assert_eq!(host.ask(json!({"kind": "kick", "person": person})).await["ok"], true);
+        let refused = plays_on(kicked, &room).unwrap_err().to_string();
+        assert!(refused.contains("sent out of the room"), "{refused}");
+        assert!(
+            server.gate.check(Action::Play(&room), Shown::token(Some(kicked))).is_ok(),
+            "a question begins nothing"
+        );
+        assert!(plays_on(kicked, &room).is_err() && plays_on(bystander, &room).is_ok(), "{person}");
+        begins(kicked);
+        assert_eq!(plays_on(kicked, &room), Ok(()), "{person} comes back");
+    }
+    assert_eq!(host.ask(json!({"kind": "kick", "person": "ben"})).await["ok"], true);
+    assert_eq!((plays_on(&elsewhere, &other), plays_on(&elsewhere, &room).is_err()), (Ok(()), true), "one room alone");
+}
+
+#[tokio::test]
 async fn somebody_who_is_banned_is_refused_everywhere_until_the_ban_is_lifted() {
     let server = Server::start(SECRET, |_| {}).await;
     let mut host = server.join("demo", &query("host", "mia")).await;
@@ -167,6 +206,34 @@ async fn without_a_secret_a_person_who_is_banned_does_not_come_in_under_their_id
     assert_eq!(host.ask(json!({"kind": "ban", "person": "ben", "seconds": 60})).await["ok"], true);
     assert_eq!(server.connect("demo", "person=ben").await.err(), Some(StatusCode::FORBIDDEN));
     server.join("demo", "person=anna").await;
+}
+
+#[tokio::test]
+async fn a_host_whose_room_ends_and_begins_again_proposes_no_more_pks_for_it() {
+    let server = Server::start(SECRET, |_| {}).await;
+    let others: Vec<_> = (0..7).map(|number| format!("blue-{number}")).collect();
+    for other in &others {
+        let (room, person) = (other.parse().unwrap(), "lin".parse().unwrap());
+        let join = Input::Join { room, person, name: "Lin".to_owned(), authority: Authority::Host };
+        server.rooms.apply(join).unwrap();
+    }
+    let proposes = async |other: &str, person: &str| {
+        let _host = server.join("demo", &query("host", person)).await;
+        let body = format!(r#"{{"room":"{other}"}}"#);
+        let (status, answer) = server.send("PUT", "/api/v1/rooms/demo/pk", &token("host", person), &body).await;
+        assert_eq!(server.send("DELETE", "/api/v1/rooms/demo", &token("host", person), "").await.0, 204);
+        (status, answer["code"].as_str().unwrap_or_default().to_owned())
+    };
+    for other in &others[..5] {
+        assert_eq!(proposes(other, "mia").await, (200, String::new()), "{other}");
+    }
+    assert_eq!(proposes(&others[0], "ben").await.0, 409, "the other room has been asked a moment ago");
+    assert_eq!(proposes(&others[5], "mia").await, (429, "pk-too-many".to_owned()));
+    assert_eq!(
+        proposes(&others[6], "ben").await.0,
+        200,
+        "what was refused is not counted, and each counts for themselves"
+    );
 }
 
 /// Returns a token that names nobody. Without an id, the network that it comes from answers for it.

@@ -159,3 +159,23 @@ pub(super) async fn has_arrived(told: mpsc::UnboundedSender<()>) {
     let _ = told.send(());
     pending().await
 }
+
+/// Answers while the body is on its way, and keeps the body in `kept`.
+pub(super) fn keeps_body(kept: Arc<Mutex<Vec<Body>>>) -> impl Fn(Body) -> std::future::Ready<&'static str> + Clone {
+    move |body| {
+        kept.lock().push(body);
+        std::future::ready("it is kept")
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_a_route_keeps_does_not_keep_the_place_of_its_connection() {
+    let server = Running::start(Limits { all: 1, per_address: 20 }, PATIENCE).await;
+    // The listener waits for places that have been given up and are not free.
+    for _ in 0..2 * onmic_listen::limiter::LEAVING_MAX {
+        let mut posting = server.dial(b"POST /kept HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nsome").await;
+        assert!(hear(&mut posting, "it is kept").await.contains("it is kept"));
+    }
+    let mut asking = server.dial(REQUEST).await;
+    assert!(hear(&mut asking, "a place").await.contains("a place"));
+}
