@@ -295,14 +295,7 @@ impl Core {
                 }
                 Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
                 Progress::CaughtUp => return self.note_held(id),
-                Progress::Ended => {
-                    let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
-                    for key in viewers {
-                        self.close(now, key, Reason::TrackEnded, out);
-                    }
-                    self.drop_track(id);
-                    return;
-                }
+                Progress::Ended => return self.succeed(now, id, out),
             }
         }
     }

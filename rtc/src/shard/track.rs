@@ -25,6 +25,8 @@ pub(super) struct SharedTrack {
     pub(super) viewers: Vec<usize>,
     /// Whether a track that viewers can take is being made in place of this one.
     pub(super) replacing: bool,
+    /// How many tracks that were over themselves were found in place of this one.
+    pub(super) sought: u8,
 }
 
 /// How the frames of a track lie in time.
@@ -72,6 +74,7 @@ impl SharedTrack {
             sound: None,
             viewers: Vec::new(),
             replacing: false,
+            sought: 0,
         })
     }
 

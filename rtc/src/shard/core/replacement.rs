@@ -1,28 +1,57 @@
-//! Another track in place of one that viewers turn out not to take: its frames are reordered.
+//! Another track in place of one that viewers turn out not to take, because its frames are reordered, or of one that is over while its
+//! feed goes on: the publisher went over to another codec, or to another clock.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_media::life::guarded_task;
-use onmic_media::{Accepts, Codec, Demand, Entry, TrackId};
+use onmic_media::{Accepts, Codec, Demand, Entry, Feed, TrackId};
 
 use super::{Command, Core, Outbox, Reason, Role};
+use crate::capability::further_profile;
+
+/// The most times in a row that a track which is over itself is answered with another attempt. A conversion that dies at once would be begun
+/// for ever.
+const SOUGHT_MAX: u8 = 3;
 
 impl Core {
     /// Gets a derived track for viewers of a track whose frames turned out to be reordered. They go on with it once it
     /// is there.
     pub(super) fn begin_replacement(&mut self, id: TrackId) {
+        let Some(feed) = self.feed_of_viewers(id) else { return };
+        let Some(track) = self.tracks.get(&id) else { return };
+        tracing::info!(
+            codec = track.outgoing.codec().name(),
+            "frames are reordered: WHEP viewers go on with a derived track"
+        );
+        self.seek_another(id, feed, Codec::H264);
+    }
+
+    /// Gets another track for viewers of one that is over, or ends their sessions with the feed.
+    pub(super) fn succeed(&mut self, now: Instant, id: TrackId, out: &mut impl Outbox) {
+        let Some(track) = self.tracks.get(&id).filter(|track| !track.replacing) else { return };
+        let codec = track.outgoing.codec();
+        match self.feed_of_viewers(id).filter(|feed| !feed.is_ended()) {
+            Some(feed) => self.seek_another(id, feed, codec),
+            None => self.close_viewers(now, id, Reason::TrackEnded, out),
+        }
+    }
+
+    /// The feed that all viewers of a track watch.
+    fn feed_of_viewers(&self, id: TrackId) -> Option<Arc<Feed>> {
+        let session = self.tracks.get(&id)?.viewers.first().and_then(|key| self.sessions.get(*key))?;
+        let Role::Viewer(viewer) = &session.role else { return None };
+        Some(viewer.feed.clone())
+    }
+
+    /// Asks the feed for the track that stands where this one stood. Opening a codec takes milliseconds that viewers should not wait
+    /// for. The task ends by itself. Its result comes back as a command.
+    fn seek_another(&mut self, id: TrackId, feed: Arc<Feed>, codec: Codec) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
-        let Some(session) = track.viewers.first().and_then(|key| self.sessions.get(*key)) else { return };
-        let Role::Viewer(viewer) = &session.role else { return };
         track.replacing = true;
-        let (feed, commands) = (viewer.feed.clone(), self.commands.clone());
-        let (key, codec) = (track.key(), track.outgoing.codec());
-        tracing::info!(codec = codec.name(), "frames are reordered: WHEP viewers go on with a derived track");
-        // Opening an encoder takes milliseconds that viewers should not wait for. The task ends by itself. Its result
-        // comes back as a command.
+        let (key, commands) = (track.key(), self.commands.clone());
         tokio::spawn(async move {
-            let accepts =
-                Accepts { codecs: [Codec::H264].into(), reordering: false, any_format: false, entry: Entry::Now };
+            let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
             let demanded = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await;
             let demand = match demanded {
                 Some(demanded) => demanded.map_err(|refused| Reason::from(&refused)),
@@ -35,7 +64,16 @@ impl Core {
         });
     }
 
-    /// Lets the viewers of a track go on with the one that `demand` has, or ends their sessions.
+    fn close_viewers(&mut self, now: Instant, id: TrackId, reason: Reason, out: &mut impl Outbox) {
+        let viewers = self.tracks.get(&id).map(|track| track.viewers.clone()).unwrap_or_default();
+        for key in viewers {
+            self.close(now, key, reason, out);
+        }
+        self.drop_track(id);
+    }
+
+    /// Lets the viewers of a track go on with the one that `demand` has, or ends their sessions. If that one is over too, the next one
+    /// is asked for.
     pub(super) fn replace(
         &mut self,
         now: Instant,
@@ -43,13 +81,24 @@ impl Core {
         demand: Result<Demand, Reason>,
         out: &mut impl Outbox,
     ) {
-        let Some(before) = self.drop_track(old) else { return };
+        let Some(before) = self.tracks.get_mut(&old) else { return };
         if before.viewers.is_empty() {
-            return; // The viewers have left meanwhile.
+            self.drop_track(old); // The viewers have left meanwhile.
+            return;
         }
+        if demand.as_ref().is_ok_and(|demand| demand.track().is_ended()) {
+            if before.sought == SOUGHT_MAX {
+                return self.close_viewers(now, old, Reason::TrackEnded, out);
+            }
+            (before.replacing, before.sought) = (false, before.sought + 1);
+            return self.succeed(now, old, out);
+        }
+        let Some(before) = self.drop_track(old) else { return };
         let new = demand.and_then(|demand| {
-            let (id, codec) = (demand.track().id(), demand.track().parameters().codec());
-            let fits = codec == before.outgoing.codec() && self.share(id, demand, now, out);
+            let (id, parameters) = (demand.track().id(), demand.track().parameters());
+            let fits = parameters.codec() == before.outgoing.codec()
+                && further_profile(&parameters).is_none()
+                && self.share(id, demand, now, out);
             fits.then_some(id).ok_or(Reason::FramesReordered)
         });
         let new = match new {
@@ -72,5 +121,6 @@ impl Core {
         track.sound = before.sound;
         track.viewers.extend(before.viewers);
         track.want_keyframe(now);
+        self.tracks.values_mut().filter(|track| track.sound == Some(old)).for_each(|track| track.sound = Some(new));
     }
 }

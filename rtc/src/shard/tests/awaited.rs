@@ -5,7 +5,7 @@ use std::sync::Arc;
 use onmic_media::{Codec, Feed, Frame, MediaKind, Track};
 
 use super::world::{FakeDeriver, World, audio_feed, feed_of, video_feed};
-use super::{MILLI, SECOND, SENDER_REPORT, is_contiguous, ticks, times};
+use super::{GOODBYE, MILLI, SECOND, SENDER_REPORT, is_contiguous, ticks, times};
 use crate::rtp::tests::fixture;
 use crate::sdp;
 
@@ -166,4 +166,46 @@ async fn a_track_that_comes_as_the_viewer_leaves_is_released() {
     assert!(world.close(world.visitors[viewer].id));
     world.command().await;
     assert!(world.core.is_empty());
+}
+
+#[tokio::test]
+async fn viewers_go_on_where_a_track_gives_way_to_another() {
+    let mut world = World::new();
+    let (feed, video, frames) = video_feed(world.now, 40);
+    let sound = fixture::repeated(Codec::Opus, world.now, 10);
+    let audio = comes(&feed, &sound);
+    let viewer = world.watch_connected(&feed);
+    frames[..10].iter().for_each(|frame| world.push(&video, frame));
+    sound.iter().for_each(|frame| world.push(&audio, frame));
+    // Both kinds change their parameters so that no track can go on: the clock of the audio, say.
+    for again in 1..4 {
+        let (audio, video) = (comes(&feed, &sound), comes(&feed, &frames));
+        world.settle();
+        world.command().await;
+        world.command().await;
+        frames.iter().for_each(|frame| world.push(&video, frame));
+        sound.iter().for_each(|frame| world.push(&audio, frame));
+        let (seen, heard) = (world.visitors[viewer].video(), world.visitors[viewer].of(sdp::MediaKind::Audio));
+        assert_eq!((times(&seen).len(), heard.len()), (10 + 40 * again, 10 + 10 * again));
+        assert!(is_contiguous(&seen) && is_contiguous(&heard));
+    }
+    assert!(!world.visitors[viewer].rtcp_types().contains(&GOODBYE));
+    feed.end();
+    world.settle();
+    assert!(world.visitors[viewer].rtcp_types().contains(&GOODBYE) && world.core.is_empty());
+}
+
+#[tokio::test]
+async fn viewers_of_a_track_that_is_over_with_nothing_in_its_place_are_closed() {
+    let mut world = World::new();
+    let (feed, video, frames) = video_feed(world.now, 5);
+    world.watch_connected(&feed);
+    frames.iter().for_each(|frame| world.push(&video, frame));
+    video.end();
+    world.settle();
+    for _ in 0..4 {
+        assert!(!world.core.is_empty(), "the feed may have another track by now");
+        world.command().await;
+    }
+    assert!(world.core.is_empty() && world.load() == 0);
 }
