@@ -6,8 +6,8 @@
 use super::*;
 use bytes::Bytes;
 
-/// A track has fallen silent when this many frames of another came since its last: 10 s of 30 fps, 6 s of AAC.
-const SILENT_FRAMES: u32 = 300;
+/// A track has fallen silent when this many frames of another came since its last: 5 s of 30 fps, 3 s of AAC.
+const SILENT_FRAMES: u32 = 150;
 
 /// The most other tracks that are known.
 const OTHERS_MAX: usize = 16;
