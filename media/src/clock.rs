@@ -11,10 +11,12 @@
 //!
 //! - they go back, or ahead of the time that has passed: the publisher's clock stepped;
 //! - they stand still while frames come;
-//! - they fall behind while another track is on time: the track's own clock stood still;
+//! - they fall behind while another track is on time: the track's own clock stood still, or is slow;
+//! - they run ahead of another track that is on time: the track's own clock is fast, or the frames by which it was placed were held up;
 //! - all stay behind, and do not catch up as they do after a stalled network: all clocks stood still.
 //!
-//! It then takes over the line of another track that fits, and gets one of its own only when no other fits. What is too
+//! It then takes over the line of another track that fits, and gets one of its own only when no other fits. A track whose clock stands, is far
+//! too fast or far too slow is placed by its arrivals, frame by frame, until its clock keeps time ([`loose`]). What is too
 //! little to be seen in a single frame shows after some seconds, because tracks do not stay together
 //! ([`together`]), unless the session aligns them by sender reports ([`Alignment`]). Frames whose times are equal, or go back a little, are placed at the pace of their track
 //! ([`Order`]). The pace of a clock that is faster or slower than that of the other tracks is corrected ([`drift`]). So no more
@@ -25,11 +27,13 @@
 
 mod drift;
 mod lateness;
+mod loose;
 #[cfg(test)]
 mod tests;
 mod together;
 
 use self::lateness::Lateness;
+use self::loose::Loose;
 use self::together::Together;
 use crate::key::{Keyed, MediaKind, TrackKey};
 use crate::order::{Order, PAUSE_MICROS, Stated, Times};
@@ -49,6 +53,20 @@ const APART_MICROS: i64 = 700_000;
 
 /// A track that is apart for this long has a clock of its own. An encoder that paused has caught up by then.
 const APART_FOR_MICROS: i64 = 1_000_000;
+
+/// A track is on time if it is later than the least delayed of its frames by no more than this.
+const ON_TIME_MICROS: i64 = 100_000;
+
+/// A track that has sent fewer frames does not tell that another one is ahead: it may send no more.
+const WITNESS_FRAMES: u32 = 5;
+
+/// A track goes back to a line that it has left if its frames are as late there as expected, but for this. It is less than what viewers
+/// notice.
+const FITS_MICROS: i64 = 100_000;
+
+/// Frames of a clock that stands are no further apart than an eighth of this when they come at once, however slow their pace seems: 30
+/// per second.
+const HELD_MICROS: i64 = 33_333;
 
 /// If all tracks are further behind than this after a pause, and stay there, their clocks stood still. Less does not put
 /// a date more than 0.5 s off.
@@ -143,6 +161,10 @@ pub struct SourceClock {
 struct Track {
     line: Option<Line>,
     order: Order,
+    /// How late the track is by itself while the network does not hold it up.
+    lateness: Lateness,
+    /// The number of frames that have told it.
+    told: u32,
 }
 
 /// Holds the times of one track's last frame, in µs.
@@ -169,6 +191,10 @@ struct Line {
     /// The moment since which it is later than another track that is on time.
     apart: Option<WallTime>,
     behind: Option<Behind>,
+    /// The shift of the line that it has left, because its clock seemed to have stepped or stood, and when it did.
+    left: Option<(i64, WallTime)>,
+    /// What is known of its clock while that cannot be followed.
+    loose: Option<Loose>,
 }
 
 /// Measures whether a line that is seconds behind catches up.
@@ -204,7 +230,9 @@ impl SourceClock {
         // What was corrected here is in the shifts, and the session moves tracks by as much with the next frames. Tracks that
         // are further apart are moved at once, and take over a line that fits.
         let media = self.tracks.iter().filter(|(key, _)| key.kind != MediaKind::Data);
-        let shifts: Vec<_> = media.filter_map(|(key, track)| Some((key, track.line?.shift))).collect();
+        let shifts = media.filter_map(|(key, track)| Some((key, track.line?)));
+        let shifts: Vec<_> =
+            shifts.filter(|(_, line)| line.loose.is_none()).map(|(key, line)| (key, line.shift)).collect();
         let most = shifts.iter().map(|(_, shift)| *shift).max().unwrap_or(0);
         for (key, shift) in shifts.into_iter().filter(|(_, shift)| (1..=APART_MICROS).contains(&(most - shift))) {
             self.together.move_ahead(key, most - shift);
@@ -228,15 +256,27 @@ impl SourceClock {
             pace,
             back_max: track.order.back_max(stated.may_reorder),
             is_held: track.order.is_held(),
+            is_latest: track.order.is_latest(),
             behind,
         };
         let due = self.program.position(arrival) - self.expected(key, arrival);
-        let (mut line, step) = self.follow(key, seen);
+        let (mut line, verdict) = self.follow(key, seen);
+        let step = verdict != Verdict::Followed;
         if step {
             line.placed = Some(arrival);
         }
-        if track.order.is_latest() && line.is_proven(arrival) {
+        if verdict == Verdict::Untrue {
+            track.lateness = Lateness::default();
+            self.together.forget_what_is_new(key);
+            line.told_at = WallTime(0);
+            if let Some(least) = self.least_of_others(key) {
+                self.lateness.restart(least, arrival);
+            }
+        }
+        if seen.is_latest && line.is_proven(arrival) {
             (line.told, line.told_at) = (line.late, arrival);
+            track.lateness.observe(line.late, arrival);
+            track.told = track.told.saturating_add(1);
         }
         let lateness = self.observe(key, &line, step, arrival);
         // The timestamp survives the way through microseconds. Only the shift is rounded, and it stays.
@@ -248,7 +288,9 @@ impl SourceClock {
         line.position = (dts + reorder).micros(rate);
         track.line = Some(line);
         self.tracks.insert(key, track);
-        let wall = self.program.wall(pts.micros(rate).saturating_add(lateness));
+        // What is placed ahead of its arrival, because times do not go back, has no date ahead of it.
+        let latest = arrival.offset_micros((pts - dts).micros(rate));
+        let wall = self.program.wall(pts.micros(rate).saturating_add(lateness)).min(latest);
         Placed { dts, pts, wall, corrected: Corrected { composition, order, step } }
     }
 
@@ -279,8 +321,8 @@ impl SourceClock {
         media.filter_map(|(other, track)| Some((other, track.line.as_ref()?)))
     }
 
-    /// Returns the line of the track with this frame, and whether its clock stepped.
-    fn follow(&self, key: TrackKey, seen: Seen) -> (Line, bool) {
+    /// Returns the line of the track with this frame, and what its clock is worth.
+    fn follow(&self, key: TrackKey, seen: Seen) -> (Line, Verdict) {
         let Seen { source, arrival, pace, is_held, .. } = seen;
         let here = self.program.position(arrival);
         let expected = self.expected(key, arrival);
@@ -302,14 +344,23 @@ impl SourceClock {
                 is_own,
                 apart: None,
                 behind: None,
+                left: None,
+                loose: None,
             };
-            return (line, is_own);
+            return (line, if is_own { Verdict::Placed } else { Verdict::Followed });
         };
         let passed = (source - before.source).clamp(0, PAUSE_MICROS);
-        let shift = before.shift + self.together.lengthened(key, passed);
-        let mut line = Line { source, arrival, shift, late: here - source - shift, ..before };
+        let longer = self.together.lengthened(key, passed);
+        let shift = before.shift + longer;
+        let left = before.left.filter(|(_, since)| arrival.micros_since(*since) <= PAUSED_FOR_MICROS);
+        let left = left.map(|(left, since)| (left + longer, since));
+        let loose = before.loose.map(|loose| loose.lengthened(longer));
+        let mut line = Line { source, arrival, shift, late: here - source - shift, left, loose, ..before };
         if arrival.micros_since(before.arrival) - (source - before.source) > PAUSED_MICROS {
             line.paused = Some(arrival);
+        }
+        if before.loose.is_some() || (is_held && line.is_left(seen)) {
+            return self.follow_loose(key, line, seen, arrival.micros_since(before.arrival));
         }
         let by_arrival = here - source - expected;
         let (own, expected) = if self.jumps(key, &before, &line, seen) {
@@ -317,9 +368,17 @@ impl SourceClock {
             let passed = arrival.micros_since(before.arrival);
             let by_pace = before.position + if passed > PAUSE_MICROS { passed } else { pace } - source;
             (if (by_pace - by_arrival).abs() <= NEAR_MICROS { by_pace } else { by_arrival }, expected)
-        } else if is_held && line.is_left(seen) {
-            (line.beside(by_arrival, seen), expected)
+        } else if self.ahead(key, &line, seen) > APART_MICROS {
+            return self.follow_loose(key, line, seen, arrival.micros_since(before.arrival));
+        } else if let Some(left) = self.returns(key, &line, seen) {
+            (line.shift, line.late, line.left) = (left, here - source - left, None);
+            line.is_own = self.shifts(key).all(|other| other != left);
+            return (line, Verdict::Untrue);
         } else if self.stands_alone(key, &before, &mut line) {
+            let stood = arrival.micros_since(before.arrival) - (source - before.source);
+            if stood <= APART_MICROS {
+                return self.follow_loose(key, line, seen, arrival.micros_since(before.arrival));
+            }
             (by_arrival, expected)
         } else if self.stands(key, &mut line) {
             // The others are as late as this one.
@@ -328,18 +387,56 @@ impl SourceClock {
         } else if let Some(behind) = seen.behind {
             line.shift += behind;
             line.late -= behind;
-            return (line, true);
+            return (line, Verdict::Placed);
         } else {
-            return (line, false);
+            return (line, Verdict::Followed);
         };
         // A shared line may lead back by as much as is worked off. One of a clock that stands would lead back for ever.
         let due = before.position + pace - source;
         let back = if is_held { pace / 2 } else { NEAR_MICROS.min(seen.back_max - pace) };
         let shared = self.shared(key, source, here, expected, NEAR_MICROS).filter(|shift| due - shift < back);
+        if before.is_proven(arrival) {
+            line.left = Some((shift, arrival));
+        }
         line.is_own = shared.is_none();
         line.shift = shared.unwrap_or(own.max(before.position + 1 - source));
         (line.late, line.apart, line.behind) = (here - source - line.shift, None, None);
-        (line, true)
+        (line, Verdict::Placed)
+    }
+
+    /// Returns the line of a track whose clock cannot be followed with this frame, which came this time after the one before.
+    fn follow_loose(&self, key: TrackKey, mut line: Line, seen: Seen, passed: i64) -> (Line, Verdict) {
+        let Seen { source, arrival, is_held, is_latest, .. } = seen;
+        let verdict = if is_held || line.loose.is_some() { Verdict::Placed } else { Verdict::Untrue };
+        let mut loose =
+            line.loose.unwrap_or_else(|| Loose::new(line.left.map_or(line.shift, |(left, _)| left), arrival));
+        line.loose = Some(loose);
+        if !is_held && !is_latest {
+            return (line, Verdict::Followed); // It lies beside the frame that is decoded before it and shown later.
+        }
+        let late = self.program.position(arrival) - source;
+        let usual = self.usual(key);
+        let expected = match self.witness(key, arrival) {
+            Some(_) => self.expected(key, arrival),
+            None => self.recent_of_others(key, arrival).unwrap_or(usual),
+        };
+        // While the network is slow, nobody knows how slow it is.
+        let kept = loose.take(late, is_held, arrival).filter(|_| expected - usual <= NEAR_MICROS);
+        let settled = kept.map(|least| {
+            let off = |shift: &i64| (least - shift - usual).abs();
+            let known = self.shifts(key).chain([loose.left]).filter(|shift| off(shift) <= NEAR_MICROS);
+            known.min_by_key(off).unwrap_or(least - usual)
+        });
+        if let Some(shift) = settled {
+            line.is_own = self.shifts(key).all(|other| other != shift);
+            (line.shift, line.apart, line.behind, line.left, line.loose) = (shift, None, None, None, None);
+        } else {
+            let pace = seen.pace.max(passed);
+            line.shift = line.beside(late - expected, Seen { pace, ..seen });
+            line.loose = Some(loose);
+        }
+        line.late = late - line.shift;
+        (line, verdict)
     }
 
     /// Returns the shift of a track that begins, and whether its clock differs from that of the tracks before.
@@ -365,9 +462,13 @@ impl SourceClock {
     /// Returns the shift of another track, if this frame is as late as expected with that shift.
     fn shared(&self, key: TrackKey, source: i64, here: i64, expected: i64, tolerance: i64) -> Option<i64> {
         let own = self.line(key).map(|line| line.shift);
-        let shifts = self.others(key).map(|(_, line)| line.shift);
         let off = |shift: &i64| (here - source - shift - expected).abs();
-        shifts.filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
+        self.shifts(key).filter(|shift| Some(*shift) != own && off(shift) <= tolerance).min_by_key(off)
+    }
+
+    /// Returns the shifts of the other tracks whose clocks can be followed.
+    fn shifts(&self, key: TrackKey) -> impl Iterator<Item = i64> {
+        self.others(key).filter(|(_, line)| line.loose.is_none()).map(|(_, line)| line.shift)
     }
 
     /// Returns another track that sent a frame just now, and thus tells how late the network is.
@@ -387,13 +488,61 @@ impl SourceClock {
         advance < -seen.back_max || (jumps && line.late < earliest - ahead)
     }
 
+    /// Returns by how much the track is ahead of another one that is on time.
+    fn ahead(&self, key: TrackKey, line: &Line, seen: Seen) -> i64 {
+        let witness = self.witness(key, seen.arrival).filter(|_| seen.is_latest);
+        let ahead = witness.and_then(|(other, witness)| {
+            let other_track = self.tracks.get(other)?;
+            let is_on_time = witness.told <= other_track.lateness.known()? + ON_TIME_MICROS;
+            (is_on_time && other_track.told >= WITNESS_FRAMES)
+                .then(|| witness.told + self.together.between(key, other) - line.late)
+        });
+        ahead.unwrap_or(0)
+    }
+
+    /// Returns the shift of another track, or of the line that the track has left, if its frames are ahead on the present one, and fit
+    /// there: what had waited before was held up by the network, and its clock went on.
+    fn returns(&self, key: TrackKey, line: &Line, seen: Seen) -> Option<i64> {
+        let is_new = line.placed.is_some_and(|placed| seen.arrival.micros_since(placed) <= STOOD_LONG_MICROS);
+        if !is_new || self.ahead(key, line, seen) <= NEAR_MICROS {
+            return None;
+        }
+        let late = self.program.position(seen.arrival) - seen.source - self.expected(key, seen.arrival);
+        let off = |shift: &i64| (late - shift).abs();
+        self.shifts(key)
+            .chain(line.left.map(|(left, _)| left))
+            .filter(|shift| off(shift) <= FITS_MICROS)
+            .min_by_key(off)
+    }
+
+    /// Returns how late a frame of the track is by the least delayed frames of the others in the last seconds. It is nearer than
+    /// [`SourceClock::usual`], where all clocks are slow.
+    fn recent_of_others(&self, key: TrackKey, arrival: WallTime) -> Option<i64> {
+        let sends = |line: &Line| arrival.micros_since(line.told_at) <= PAUSED_FOR_MICROS;
+        let others = self.others(key).filter(|(_, line)| line.loose.is_none() && sends(line));
+        let recent = |(other, _)| Some(self.together.recent(other)? + self.together.between(key, other));
+        others.filter_map(recent).min()
+    }
+
+    /// Returns the least lateness of the other tracks whose clocks can be followed, as that of the earliest track.
+    fn least_of_others(&self, key: TrackKey) -> Option<i64> {
+        let others = self.tracks.iter().filter(|(other, _)| *other != key && other.kind != MediaKind::Data);
+        let followed = others.filter(|(_, track)| track.line.is_some_and(|line| line.loose.is_none()));
+        followed.filter_map(|(other, track)| Some(track.lateness.known()? - self.together.over(other))).min()
+    }
+
     /// Returns whether the track is behind another one that is on time. After a pause that its clock did not count,
     /// this is true at once, and otherwise if it stays behind.
     fn stands_alone(&self, key: TrackKey, before: &Line, line: &mut Line) -> bool {
         let on_time = |(other, witness): &(TrackKey, &Line)| witness.told < self.usual(*other) + APART_MICROS;
         let witness = self.witness(key, line.arrival).filter(on_time);
         let behind = witness.map(|(other, witness)| line.late - witness.told - self.together.between(key, other));
-        if behind.is_none_or(|behind| behind <= APART_MICROS) {
+        let Some(behind) = behind else {
+            // One that sends few frames a second tells it now and then.
+            line.apart = line.apart.filter(|since| line.arrival.micros_since(*since) <= STOOD_LONG_MICROS);
+            return false;
+        };
+        if behind <= APART_MICROS {
             line.apart = None;
             return false;
         }
@@ -423,6 +572,17 @@ impl SourceClock {
     }
 }
 
+/// States what the time of a frame is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The frame lies where its clock states.
+    Followed,
+    /// The frame was placed anew.
+    Placed,
+    /// It was placed anew, and what the clock has told of lateness was not true.
+    Untrue,
+}
+
 /// Holds what a frame tells about its track's clock, in µs.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -434,6 +594,8 @@ struct Seen {
     back_max: i64,
     /// Whether the frames before went back or stood for longer than reordering explains.
     is_held: bool,
+    /// Whether no frame before stated as late a time.
+    is_latest: bool,
     /// The time by which the track is behind the others.
     behind: Option<i64>,
 }
@@ -449,7 +611,8 @@ impl Line {
     fn beside(&self, by_arrival: i64, seen: Seen) -> i64 {
         let (next, by_pace) = (self.position - seen.source, self.position + seen.pace - seen.source);
         let is_behind = by_arrival > by_pace + NEAR_MICROS;
-        if is_behind { by_arrival } else { by_arrival.clamp(next + seen.pace / 8, by_pace) }
+        let apart = seen.pace.min(HELD_MICROS) / 8;
+        if is_behind { by_arrival } else { by_arrival.clamp(next + apart, by_pace) }
     }
 
     /// Returns whether timestamps have fallen behind the positions that were given out, by more than is worked off.

@@ -144,6 +144,9 @@ fn check_date(
 
 /// Whether no fault is on, and the last one was long enough ago.
 fn is_settled(publisher: &Publisher, at: i64) -> bool {
-    let covers = |fault: &Fault| (fault.from..fault.until + RECOVERY).contains(&at);
+    let covers = |fault: &Fault| {
+        let is_followed = fault.is_lasting() && (fault.from + RECOVERY..fault.until).contains(&at);
+        (fault.from..fault.until + RECOVERY).contains(&at) && !is_followed
+    };
     at > publisher.all_send_from() + RECOVERY && !publisher.faults.iter().any(covers)
 }

@@ -17,10 +17,10 @@ const WRONG_MICROS: i64 = 50_000;
 /// How fast it may rise then: 2 %, twice what the slowest clocks of publishers lose.
 const RISE_FAST_PPM: i64 = 20_000;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lateness(Option<Estimate>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Estimate {
     /// The least lateness in the window before this one, and in this one.
     previous_least: i64,
@@ -34,7 +34,18 @@ struct Estimate {
 impl Lateness {
     /// Returns the lateness in force.
     pub(super) fn in_force(&self) -> i64 {
-        self.0.as_ref().map_or(0, |estimate| estimate.in_force)
+        self.known().unwrap_or(0)
+    }
+
+    /// Returns the lateness in force, if a frame has told it.
+    pub(super) fn known(&self) -> Option<i64> {
+        self.0.map(|estimate| estimate.in_force)
+    }
+
+    /// Starts over with this lateness, because what was observed was not true.
+    pub(super) fn restart(&mut self, late: i64, now: WallTime) {
+        *self = Self::default();
+        self.observe(late, now);
     }
 
     /// Takes in a frame's lateness and returns the lateness in force.

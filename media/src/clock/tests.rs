@@ -1,6 +1,7 @@
 //! Tests of the clock of a source, with a model of publishers whose clocks are functions of the true time.
 
 mod drifts;
+mod loose;
 
 use super::*;
 
@@ -55,11 +56,14 @@ struct Publisher {
     alignment: Option<fn(i64) -> Alignment>,
     /// Whether the network keeps the order of all frames, and not that of each track alone.
     is_ordered: bool,
+    /// A track whose frames all arrive at the second moment that are captured since the first.
+    stalls: Option<(MediaKind, i64, i64)>,
 }
 
 impl Publisher {
     fn new(states: fn(MediaKind, i64) -> Option<i64>) -> Self {
-        Self { tracks: vec![VIDEO, AUDIO], states, delay: Box::new(|_| 20_000), alignment: None, is_ordered: true }
+        let delay = Box::new(|_| 20_000);
+        Self { tracks: vec![VIDEO, AUDIO], states, delay, alignment: None, is_ordered: true, stalls: None }
     }
 
     fn jitter(self, seed: u64, most: i64) -> Self {
@@ -81,7 +85,9 @@ impl Publisher {
         let (mut sent, mut arrived) = (Vec::new(), [i64::MIN; 3]);
         let mut arrives = |captured: i64, kind: MediaKind| {
             let arrived = &mut arrived[if self.is_ordered { 0 } else { kind as usize }];
-            *arrived = (*arrived).max(captured + (self.delay)(captured));
+            let stalls = self.stalls.filter(|(of, from, until)| *of == kind && (*from..*until).contains(&captured));
+            let held_until = stalls.map_or(i64::MIN, |(_, _, until)| until);
+            *arrived = (*arrived).max(captured + (self.delay)(captured)).max(held_until);
             *arrived
         };
         let sending = due.into_iter().filter_map(|(captured, kind)| {

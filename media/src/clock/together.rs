@@ -184,6 +184,13 @@ impl Together {
         }
     }
 
+    /// Takes in that what a track told was not true. How late it usually is holds if it was learnt before.
+    pub(super) fn forget_what_is_new(&mut self, key: TrackKey) {
+        if let Some(track) = self.tracks.get_mut(key).filter(|track| track.learnt < LEARNING_WINDOWS) {
+            (track.usual, track.learnt) = (None, 0);
+        }
+    }
+
     /// Returns how much longer than stated the time of `micros` on the clock of a track is.
     pub(super) fn lengthened(&self, key: TrackKey, micros: i64) -> i64 {
         let ppm = self.tracks.get(key).map_or(0, |track| track.slow_ppm);
@@ -275,7 +282,7 @@ impl Together {
         self.since = Some(now);
         let measured = |track: &&Watched| track.frames >= FRAMES_MIN;
         let is_compared = self.alignment == Alignment::Unreported;
-        self.learn();
+        self.learn(passed);
         // The network delays all tracks by this.
         let together = self.tracks.values().filter(measured).filter_map(|track| Some(track.least - track.usual?)).min();
         for track in self.tracks.values_mut() {
@@ -297,15 +304,19 @@ impl Together {
     }
 
     /// Learns from the window how late new tracks usually are.
-    fn learn(&mut self) {
+    fn learn(&mut self, passed: i64) {
         if !self.is_watched() {
             return;
         }
         let tracks = self.tracks.values();
         let known = tracks.filter(|track| track.frames >= FRAMES_MIN && track.learnt >= LEARNING_WINDOWS);
         let together = known.filter_map(|track| Some(track.least - track.usual?)).min().unwrap_or(0);
+        // A clock that has run ahead of the others by more than a drift does tells nothing.
+        let change = |track: &Watched| track.usual.map_or(0, |usual| track.least - together - usual);
+        let measured = self.tracks.values().filter(|track| track.frames >= FRAMES_MIN);
+        let earliest = measured.map(change).max().unwrap_or(0) - (passed as f64 * RATE_MAX) as i64 - APART_MICROS;
         for track in self.tracks.values_mut().filter(|track| track.frames >= FRAMES_MIN && !track.is_alone) {
-            if track.learnt < LEARNING_WINDOWS {
+            if track.learnt < LEARNING_WINDOWS && change(track) >= earliest {
                 let beside = track.least - together;
                 track.usual = Some(track.usual.map_or(beside, |usual| usual.min(beside)));
                 track.learnt += 1;

@@ -78,7 +78,9 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
         // frames are reordered.
         let taught = |shown: &&&Shown| {
             let at = shown.sent.captured;
-            let unclear = |fault: &Fault| (fault.from - LEARNT..fault.until + LEARNT).contains(&at);
+            // A clock that stood, or ran wrong, is believed once it has kept time for 2 s.
+            let until = |fault: &Fault| fault.until + LEARNT * if fault.is_placed_by_arrival() { 4 } else { 1 };
+            let unclear = |fault: &Fault| (fault.from - LEARNT..until(fault)).contains(&at);
             let guessed = kind == MediaKind::Video && publisher.states_only_presentation();
             !guessed || (at > LEARNT && !publisher.faults.iter().any(unclear))
         };
@@ -115,7 +117,7 @@ pub(crate) fn check(publisher: &Publisher, shown: &[Shown]) -> Vec<String> {
         }
         let Some(beside) = video.get(at).filter(|beside| is_settled(publisher, beside.sent.captured)) else { continue };
         let off = audio.off(publisher) - beside.off(publisher);
-        if off.abs() > LIP_SYNC + unknown + unaligned(publisher, moment) {
+        if off.abs() > LIP_SYNC + unknown + unaligned(publisher, moment) + uncertain(publisher, moment) {
             note("audio and video are in step", moment, off);
         }
     }
@@ -127,11 +129,25 @@ fn unaligned(publisher: &Publisher, at: i64) -> i64 {
     if publisher.is_realigned(at) { UNALIGNED } else { 0 }
 }
 
+/// Returns by how much more tracks may be apart while one is placed by its arrivals: by what the network delays one and not the other,
+/// and by a frame.
+fn uncertain(publisher: &Publisher, at: i64) -> i64 {
+    let is_on = publisher.faults.iter().any(|fault| fault.is_lasting() && fault.is_on(at));
+    if is_on { publisher.jitter() + publisher.longest_frame() } else { 0 }
+}
+
 /// Whether no fault is on at this moment, and the last one was long enough ago.
 fn is_settled(publisher: &Publisher, at: i64) -> bool {
     let since = |fault: &Fault| if fault.is_of_network() { fault.until } else { fault.until + RECOVERY };
+    // What was captured just before comes when others have already shown it.
+    let from = |fault: &Fault| fault.from - if fault.is_lasting() { publisher.delay().1 } else { 0 };
+    let is_on = |fault: &Fault| (from(fault)..since(fault)).contains(&at);
+    // Of a clock that shows few frames a second, nobody knows whether it stands.
+    let is_even = publisher.longest_frame() < LEARNT;
+    let is_followed =
+        |fault: &Fault| is_even && fault.is_lasting() && (fault.from + RECOVERY..fault.until).contains(&at);
     at > publisher.all_send_from() + RECOVERY.max(publisher.drift_is_followed_after())
-        && !publisher.faults.iter().any(|fault| (fault.from..since(fault)).contains(&at))
+        && !publisher.faults.iter().any(|fault| is_on(fault) && !is_followed(fault))
 }
 
 /// Whether viewers see nothing in a fault, so that a hole is the truth.

@@ -44,6 +44,10 @@ pub(crate) enum Kind {
     Shaken(i64),
     /// The clock goes back to zero whenever it has reached this.
     SawTooth(i64),
+    /// In each period of this length, the clock stands for that part of it, in percent, and catches up in the rest.
+    Halting(i64, i64),
+    /// The clock runs at this many percent of its pace. Afterwards it goes on from there.
+    Paced(i64),
     /// The network delivers nothing, and then all at once.
     Stall,
     /// The network delivers only at multiples of this.
@@ -78,6 +82,22 @@ impl Fault {
         }
     }
 
+    /// Draws a fault of a clock that goes wrong again and again.
+    pub(super) fn lasting(random: &mut Random, from: i64) -> Self {
+        let kind = if random.percent(60) {
+            Kind::Halting(random.between(200, 6_000) * 1000, random.between(20, 75))
+        } else {
+            Kind::Paced(random.choose(&[30, 50, 75, 130, 150, 200, 400, 1_000, 2_000]))
+        };
+        let of = random.choose(&[Of::Video, Of::Audio, Of::Both]);
+        // Clocks of all tracks that are too fast look like a network that catches up.
+        let of = if of == Of::Both && matches!(kind, Kind::Paced(_)) { Of::Audio } else { of };
+        // Frames of video that each state half a second more are steps, and not a pace.
+        let is_of_steps = kind == Kind::Paced(2_000) && of == Of::Video;
+        let kind = if is_of_steps { Kind::Paced(400) } else { kind };
+        Self { kind, of, from, until: from + random.between(20, 60) * SECOND }
+    }
+
     /// Returns a publisher's first seconds that come at once, as after a stall.
     pub(super) fn burst(lasts: i64) -> Self {
         Self { kind: Kind::Stall, of: Of::Both, from: 0, until: lasts }
@@ -87,16 +107,31 @@ impl Fault {
         (self.from..self.until).contains(&at)
     }
 
+    /// Whether it lasts for long, and the promises have to be kept meanwhile.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self.kind, Kind::Halting(..) | Kind::Paced(_))
+    }
+
+    /// Whether frames are placed by their arrival meanwhile, and for some seconds afterwards.
+    pub(crate) fn is_placed_by_arrival(&self) -> bool {
+        self.is_lasting() || matches!(self.kind, Kind::Frozen | Kind::Stuck | Kind::Missing)
+    }
+
     /// Whether only the network is concerned, and no stated time.
     pub(crate) fn is_of_network(&self) -> bool {
         matches!(self.kind, Kind::Stall | Kind::Bunches(_))
     }
 
-    /// Returns the time by which a clock that it stops is behind at `at`, as a negative number.
+    /// Returns the time by which a clock that it stops or hurries is ahead at `at`.
     pub(super) fn stops(&self, at: i64) -> i64 {
         match self.kind {
             Kind::Stood | Kind::Frozen if at >= self.from => self.from - at.min(self.until),
             Kind::Stuck if self.is_on(at) => self.from - at,
+            Kind::Halting(period, percent) if self.is_on(at) => {
+                let (passed, stands) = ((at - self.from) % period, period * percent / 100);
+                -passed.min(stands * (period - passed) / (period - stands))
+            }
+            Kind::Paced(percent) if at >= self.from => (at.min(self.until) - self.from) * (percent - 100) / 100,
             _ => 0,
         }
     }

@@ -133,6 +133,13 @@ impl Publisher {
         let reports = protocol == Protocol::Whip && Random::new(seed ^ 0x7265_706f).percent(40);
         let audio_drifts = !reports && one_clock && faults.is_empty() && random_start.percent(60);
         let audio_drift = if audio_drifts { random_start.between(-50_000, 50_000) } else { 0 };
+        let mut random_clock = Random::new(seed ^ 0x636c_6f63);
+        // How much encoders delay is known by then, also after a burst.
+        if audio_drift == 0 && random_clock.percent(20) {
+            let fault = Fault::lasting(&mut random_clock, from.max(22 * SECOND));
+            from = fault.until + APART;
+            faults.push(fault);
+        }
         Self {
             seed,
             protocol,
@@ -176,6 +183,11 @@ impl Publisher {
     pub(crate) fn delay(&self) -> (i64, i64) {
         let (least, most) = self.usual_delay();
         (least, most + self.network_jitter)
+    }
+
+    /// Returns by how much the network delays some frames more than others.
+    pub(crate) fn jitter(&self) -> i64 {
+        self.network_jitter
     }
 
     /// Returns how long a frame of video is shown at most.

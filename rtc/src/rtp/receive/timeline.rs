@@ -1,8 +1,8 @@
 //! One timeline for all tracks of a publisher.
 //!
 //! The RTP timestamps of two streams are unrelated until a sender report of each states their time on the publisher's
-//! wall clock (RFC 3550 6.4.1). Until then each stream counts from its first arrival. After that every video track is
-//! moved to match the main audio, a little with every frame. The video moves, because steps in audio timestamps would
+//! wall clock (RFC 3550 6.4.1). Until then each stream counts from its arrival: from the least delayed of its first seconds, because
+//! a stream may begin with a burst of what waited. After that every video track is moved to match the main audio, a little with every frame. The video moves, because steps in audio timestamps would
 //! be heard, and a video frame some milliseconds off its grid is not noticed.
 //!
 //! A track whose clock stood still, as a microphone's does while it is off, is far behind the other afterwards. Then
@@ -34,6 +34,12 @@ const STOOD: i64 = 63_000;
 const UNPROVED_MAX: i64 = 22_500;
 /// Reports that contradict the arrival by more than 5 s are of two clocks, and are not used.
 const BELIEVED_MICROS: i64 = 5_000_000;
+/// A burst at the start of a stream is over after 3 s. What comes earlier than expected later on is a step of the stream's clock.
+const BURST: Duration = Duration::from_secs(3);
+/// Frames that come earlier than expected by more than 250 ms show that those before had waited.
+const WAITED: Duration = Duration::from_millis(250);
+/// First frames are delayed by up to 50 ms more than others without a reason to move anything.
+const JITTER: Duration = Duration::from_millis(50);
 /// The first report comes after at most 7.5 s (RFC 3550 6.3.1), and is followed until the second one refutes it.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -42,8 +48,10 @@ struct Clock {
     timestamp: Unwrap32,
     /// The offset from a timestamp to its place on the timeline.
     offset: Option<i64>,
-    /// The offset by the first arrival, until reports that have agreed take its place.
+    /// The offset by the least delayed of the first arrivals, until reports that have agreed take its place.
     arrived: Option<i64>,
+    /// The moment of the first arrival, in ticks.
+    began: i64,
     sender: Reports,
     /// The capture times of packets, which stand in for sender reports that are not there, or not believed.
     capture: Reports,
@@ -52,6 +60,21 @@ struct Clock {
 impl Clock {
     fn report(&self) -> Option<Moment> {
         self.sender.believed().or_else(|| self.capture.believed())
+    }
+
+    /// Takes in the offset by an arrival at this moment, in ticks. Frames of a burst are placed where they arrive.
+    fn arrive(&mut self, arrived: i64, since: i64, rate: ClockRate) {
+        if self.offset.is_none() {
+            (self.offset, self.arrived, self.began) = (Some(arrived), Some(arrived), since);
+        }
+        if since - self.began >= rate.ticks(BURST).0 {
+            return;
+        }
+        if let Some(least) = self.arrived.filter(|least| least - arrived > rate.ticks(JITTER).0) {
+            self.arrived = Some(least.min(arrived));
+            self.offset =
+                self.offset.map(|offset| if offset - arrived > rate.ticks(WAITED).0 { arrived } else { offset });
+        }
     }
 
     fn have_reports_agreed(&self) -> bool {
@@ -134,9 +157,7 @@ impl Timeline {
         let timestamp = clock.timestamp.unwrap(timestamp);
         let since = rate.ticks(now.saturating_duration_since(self.began)).0;
         let arrived = since - timestamp;
-        if clock.offset.is_none() {
-            (clock.offset, clock.arrived) = (Some(arrived), Some(arrived));
-        }
+        clock.arrive(arrived, since, rate);
         let offset = clock.offset.unwrap_or(arrived);
         if key.kind != MediaKind::Video {
             return Ticks(timestamp + offset);
@@ -167,7 +188,11 @@ impl Timeline {
     /// believed, or else to where its arrival put it.
     fn error_of_video(&mut self, key: TrackKey, timestamp: i64, offset: i64) -> Error {
         let stated = self.stated_error(key, timestamp, offset);
-        let audio_agrees = self.clocks.get(TrackKey::AUDIO).is_some_and(Clock::have_reports_agreed);
+        let audio = self.clocks.get(TrackKey::AUDIO);
+        let audio_agrees = audio.is_some_and(Clock::have_reports_agreed);
+        // The audio stays where its first arrival put it, but for a burst, so the video is placed as much too late.
+        let waited = audio.and_then(|audio| Some(audio.offset? - audio.arrived?)).unwrap_or(0);
+        let waited = Ticks(waited).rescale(ClockRate::OPUS, ClockRate::VIDEO).0;
         let Some(video) = self.clocks.get_mut(key) else { return Error::default() };
         let is_proved = audio_agrees && video.have_reports_agreed();
         self.told = match stated {
@@ -181,7 +206,7 @@ impl Timeline {
                 Error { ticks, is_proved }
             }
             Some(ticks) if ticks.abs() < UNPROVED_MAX => Error { ticks, is_proved },
-            _ => Error { ticks: video.arrived.map_or(0, |arrived| arrived - offset), is_proved: false },
+            _ => Error { ticks: video.arrived.map_or(0, |arrived| arrived + waited - offset), is_proved: false },
         }
     }
 
@@ -210,5 +235,65 @@ pub(super) fn clock_rate(kind: MediaKind) -> ClockRate {
     match kind {
         MediaKind::Video | MediaKind::Data => ClockRate::VIDEO,
         MediaKind::Audio => ClockRate::OPUS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Places 15 s of both kinds. The first frames of each wait for this many ms, and others are on time. Reports come once a
+    /// second from the given one on, in ms. Returns how much later than the audio the video is at the end, and how far the later of
+    /// them is ahead of its arrival, in ms.
+    fn placed(video_waits: u64, audio_waits: u64, reports_from: Option<u64>) -> (i64, i64) {
+        let began = Instant::now();
+        let mut timeline = Timeline::new(began);
+        let mut last = [0; 2];
+        let mut frames: Vec<_> = (0..750_u64)
+            .flat_map(|number| [(TrackKey::AUDIO, audio_waits), (TrackKey::VIDEO, video_waits)].map(|of| (number, of)))
+            .map(|(number, (key, waits))| ((number * 20).max(waits), number, key))
+            .collect();
+        frames.sort_by_key(|(at, ..)| *at);
+        for (at, number, key) in frames {
+            let now = began + Duration::from_millis(at);
+            let timestamp = match key.kind {
+                MediaKind::Audio => 1_000_000 + number as u32 * 960,
+                _ => 5_000 + number as u32 * 1800,
+            };
+            let place = timeline.place(key, timestamp, now).micros(clock_rate(key.kind)) / 1000;
+            if number % 50 == 0 && reports_from.is_some_and(|from| at >= from) {
+                let wall = Ntp((0xe000_0000 << 32) + ((number * 20) << 32) / 1000);
+                timeline.sender_report(key, timestamp, wall, now);
+            }
+            last[key.kind as usize] = place - number as i64 * 20;
+        }
+        let [video, audio] = [MediaKind::Video, MediaKind::Audio].map(|kind| last[kind as usize]);
+        (video - audio, video.max(audio))
+    }
+
+    #[test]
+    fn a_burst_at_the_start_of_a_stream_moves_nothing_for_long() {
+        for (video, audio) in
+            [(0, 0), (40, 0), (200, 0), (0, 200), (700, 0), (0, 700), (700, 300), (2_900, 0), (0, 2_900)]
+        {
+            for reports_from in [None, Some(0), Some(1_000), Some(5_000)] {
+                let (apart, ahead) = placed(video, audio, reports_from);
+                let case = format!("{video} {audio} {reports_from:?}: {apart} {ahead}");
+                assert!(apart.abs() <= if reports_from.is_some() { 2 } else { 50 }, "{case}");
+                assert!(ahead.abs() <= 250, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_of_a_streams_clock_is_passed_on() {
+        let began = Instant::now();
+        let mut timeline = Timeline::new(began);
+        let mut place = |timestamp: u32, millis| {
+            timeline.place(TrackKey::VIDEO, timestamp, began + Duration::from_millis(millis)).0
+        };
+        let first = place(0, 0);
+        assert_eq!(place(270_000, 3_000) - first, 270_000);
+        assert_eq!(place(900_000, 3_040) - first, 900_000);
     }
 }
