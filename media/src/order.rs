@@ -85,6 +85,8 @@ pub(crate) struct Order {
     last: Option<Ticks>,
     /// The usual time between two frames, in ticks; 0 until it is known.
     pace: i64,
+    /// Whether a single interval told the pace.
+    pace_is_new: bool,
     /// The number of frames since the one that stated the latest decoding time.
     since_latest: i64,
 }
@@ -101,6 +103,7 @@ impl Default for Order {
             states_both: false,
             last: None,
             pace: 0,
+            pace_is_new: false,
             since_latest: 0,
         }
     }
@@ -228,13 +231,15 @@ impl Order {
         if dts > latest {
             let each = (dts - latest).0 / (self.since_latest + 1);
             let is_pause = Ticks(each).micros(self.rate) > PAUSE_MICROS || self.since_latest > BEFORE_LATER;
+            let is_first = self.pace == 0;
             self.pace = match self.pace {
                 pace if is_pause => pace,
                 0 => each,
                 // The first interval was that of the frames that others refer to.
-                pace if self.since_latest > 0 && each < pace / 2 => each,
+                pace if self.pace_is_new && each < pace / 2 => each,
                 pace => pace + (each - pace) / PACE_PARTS,
             };
+            self.pace_is_new = is_first;
             self.since_latest = 0;
         } else if (latest - dts).micros(self.rate) > reordered_max {
             self.since_latest = 0;
