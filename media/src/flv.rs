@@ -7,7 +7,8 @@
 //! they do not touch.
 //!
 //! The container has the timestamps: a tag here knows only its composition offset. Of several tracks of a kind one is taken,
-//! whatever its number: the first that comes, until a lower one brings its sequence header. The others are counted.
+//! whatever its number: the first that comes, until a lower one brings its sequence header, or another goes on without it
+//! (`tracks.rs`). The others are counted.
 
 mod read;
 mod tracks;
