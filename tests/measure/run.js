@@ -12,6 +12,7 @@ import { PageServer } from "../lib/page_server.js";
 import { HD, LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.js";
 import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
+import { measureLoss } from "./loss.js";
 import { cpus, tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -161,6 +162,8 @@ const measurements = {
     await watchHls(stage, "WHIP → LL-HLS (hls.js)", "farcam", fileSync);
     await publisher.stop();
   },
+
+  loss: measureLoss,
 
   async reconnect(stage) {
     const picture = { ...HD, gopFrames: 30 };

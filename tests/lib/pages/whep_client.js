@@ -1,9 +1,13 @@
 // Is a WHEP client in as few lines as the protocol allows.
 
+import { Concealment } from "./concealment.js";
 import { Meter } from "./meter.js";
 import { end, exchange, stateOf, statistics } from "./session.js";
 
-export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...options }) {
+const PLAY_LIMIT_MS = 20_000;
+
+/** With `concealment`, the report says in which moments the browser invented audio in place of what was lost. */
+export async function playWhep({ url, fps = 30, sound = true, concealment = false, tiles, tones, ...options }) {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   const stream = new MediaStream();
   pc.ontrack = ({ track }) => stream.addTrack(track);
@@ -24,14 +28,24 @@ export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...o
   }
   const audible = stream.getAudioTracks().length > 0;
   if (sound && audible) await meter.listen(new MediaStream(stream.getAudioTracks()));
-  await video.play().catch(() => {}); // `play` rejects if the video is paused or removed later. That is not a failure.
+  // `play` rejects if the video is paused or removed later, which is not a failure. It waits for the first frame, which may never come
+  // over a bad network.
+  await Promise.race([video.play().catch(() => {}), new Promise((resolve) => setTimeout(resolve, PLAY_LIMIT_MS))]);
+
+  const concealed = concealment ? new Concealment(pc) : null;
 
   return {
-    meter,
+    meter: {
+      reset() {
+        meter.reset();
+        concealed?.reset();
+      },
+    },
     setTiles: (tiles) => meter.setTiles(tiles),
     async report() {
       return {
         ...meter.report(),
+        ...concealed?.report(),
         state: stateOf(pc),
         times: session.times,
         firstPictureMs: meter.firstFrameAt === null ? null : meter.firstFrameAt - session.times.startedAt,
@@ -44,6 +58,7 @@ export async function playWhep({ url, fps = 30, sound = true, tiles, tones, ...o
     },
     async stop() {
       meter.stop();
+      concealed?.stop();
       const status = await end(pc, session, authorization(options.token));
       video.remove();
       return status;
