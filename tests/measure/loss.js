@@ -38,7 +38,9 @@ const difference = (after, before, kind, name) =>
 
 /** Returns the figures of one viewer between two reports. `report` is that of the time between them. */
 export function figuresOf(report, before) {
-  const frozen = report.freezes.filter(({ ms }) => ms > FREEZE_MS);
+  // A freeze that still lasts has no frame behind it that ends it.
+  const open = { ms: Math.min(report.lastFrameAgeMs ?? Infinity, report.seconds * 1000) };
+  const frozen = [...report.freezes, open].filter(({ ms }) => ms > FREEZE_MS);
   const latencies = report.samples.map(([, latency]) => latency);
   const samples = (index) => report.concealment.reduce((sum, window) => sum + window[index], 0);
   const stalls = report.concealment.filter(([concealed, total]) => total > 0 && concealed >= total * STALL_SHARE);
@@ -86,6 +88,24 @@ export async function watchBehind({ browser, gateway }, room, { rules, up = rule
   }
 }
 
+/** Watches, over a clean path, the room of a browser that publishes from behind a network. */
+async function watchPublisherBehind(stage, rules) {
+  const relay = await UdpRelay.start(stage.gateway.rtcPort, { up: rules, down: rules });
+  const picture = { width: HD.width, height: HD.height, kbps: 2200 };
+  const publisher = await stage.browser.play("whip", { url: stage.gateway.url("/whip/sender"), relayPort: relay.port, ...picture });
+  try {
+    await publisher.waitFor("the publisher", ({ state }) => state === "connected", 30_000);
+    await stage.isLive("sender");
+    return await watchBehind(stage, "sender", { rules: {} });
+  } finally {
+    await publisher.stop().catch(() => publisher.close().catch(() => {}));
+    await relay.stop();
+  }
+}
+
+const PUBLISHER = "publisher at 10 %, RTT 100 ms";
+const CLEAN_PUBLISHER = "clean publisher by WHIP";
+
 const HEAD = (columns) => `| ${columns.join(" | ")} |\n|${" --- |".repeat(columns.length)}\n`;
 
 /** Measures all networks, or those whose names hold one of the words in NETWORKS, and the loss curve. */
@@ -96,6 +116,14 @@ export async function measureLoss(stage) {
   const lines = [];
   for (const [name, network] of Object.entries(NETWORKS).filter(([name]) => isWanted(name))) {
     const line = [...cells(name, await watchBehind(stage, "lossy", network)), network.aim];
+    process.stderr.write(`${line.join(" | ")}\n`);
+    lines.push(`| ${line.join(" | ")} |\n`);
+  }
+  for (const [name, rules, aim] of [
+    [CLEAN_PUBLISHER, {}, ""],
+    [PUBLISHER, lossy(10, 100).rules, "≥ 29 fps, no freeze"],
+  ].filter(([name]) => isWanted(name))) {
+    const line = [...cells(name, await watchPublisherBehind(stage, rules)), aim];
     process.stderr.write(`${line.join(" | ")}\n`);
     lines.push(`| ${line.join(" | ")} |\n`);
   }
