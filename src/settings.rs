@@ -175,6 +175,7 @@ pub fn rtc(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc
         announce: config.rtc.announced()?,
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
+        repair_hold: config.rtc.repair_hold,
         calendar,
     })
 }

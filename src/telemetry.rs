@@ -15,7 +15,7 @@ use onmic_media::{Hub, ViewerKind, metric};
 use onmic_rtc::Rtc;
 
 /// The buckets of latencies, in seconds: from the time of one shard wake-up to that of a slow client.
-const LATENCY_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1.0];
+const LATENCY_BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 /// How often samples are summed up. A shard takes some hundred samples a second.
 const SUM_UP_EVERY: Duration = Duration::from_secs(5);

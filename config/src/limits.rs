@@ -253,6 +253,12 @@ pub const LIMITS: &[Limit] = &[
         SECOND..=10 * MINUTE,
         "The session ends.",
     ),
+    Limit::time(
+        "rtc.repair_hold",
+        |c| Amount::Time(c.rtc.repair_hold),
+        0..=2 * SECOND,
+        "Repairs that take longer come too late, and video stands still.",
+    ),
     Limit::time("hls.part", |c| Amount::Time(c.hls.part), 50..=5 * SECOND, ""),
     Limit::time("hls.segment", |c| Amount::Time(c.hls.segment), 500..=MINUTE, ""),
     Limit::time(

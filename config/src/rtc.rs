@@ -19,6 +19,8 @@ pub struct Rtc {
     pub offers_per_second: u32,
     #[serde(with = "humantime_serde")]
     pub consent_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub repair_hold: Duration,
 }
 
 impl Default for Rtc {
@@ -31,6 +33,7 @@ impl Default for Rtc {
             sessions: 2000,
             offers_per_second: 25,
             consent_timeout: Duration::from_secs(30),
+            repair_hold: Duration::from_millis(600),
         }
     }
 }

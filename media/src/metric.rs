@@ -113,6 +113,16 @@ metrics_of_onmic! {
     HLS_BLOCKED = "onmic_hls_blocked", Gauge, [];
     /// Counts WHEP sessions that players gave up, and offers without a usable codec, by the reasons below.
     WHEP_GIVEN_UP = "onmic_whep_given_up_total", Counter, ["reason"];
+    /// Counts the reports of WHEP viewers on how they receive video, or audio where they get no video, by what their network loses. Each viewer sends one a second.
+    WHEP_REPORTS = "onmic_whep_reports_total", Counter, ["network"];
+    /// Measures the round trip to WHEP viewers with each of these reports, in seconds.
+    WHEP_ROUND_TRIP = "onmic_whep_round_trip_seconds", Histogram, ["network"];
+    /// Measures for how long a WHEP viewer is told to hold frames back, so that repairs come in time, with each of these reports, in seconds.
+    WHEP_HOLD = "onmic_whep_hold_seconds", Histogram, ["network"];
+    /// Counts the packets that WHEP viewers asked for again, and what became of it, by the outcomes below.
+    WHEP_REPAIRS = "onmic_whep_repairs_total", Counter, ["network", "outcome"];
+    /// Measures the time from the arrival of a packet's frame to the repeat that a WHEP viewer asked for, in seconds.
+    WHEP_REPAIR_AGE = "onmic_whep_repair_age_seconds", Histogram, ["network"];
     /// Counts what was open by a token, a ticket or a seat and was ended, by the reasons below.
     PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
     /// Counts threads and tasks that ended by a panic, by their name. Each was replaced, or ended what it was for.
@@ -163,6 +173,47 @@ label_values! {
     TranscodeOpus => "transcode_opus",
     /// The time from an audio frame's entry into the deriver to the output of its AAC.
     TranscodeAac => "transcode_aac",
+}
+
+label_values! {
+    /// Names what a viewer's network loses: these are the values of the label `network`. The loss is smoothed over seconds.
+    Network:
+    /// It loses less than 0.5 % of the packets.
+    Clean => "clean",
+    /// It loses 0.5 % to 5 %.
+    Light => "light",
+    /// It loses 5 % to 20 %.
+    Heavy => "heavy",
+    /// It loses 20 % or more.
+    Severe => "severe",
+}
+
+impl Network {
+    /// Returns the network that loses this share of packets, from 0 to 1.
+    pub fn of_loss(loss: f32) -> Self {
+        match loss {
+            _ if loss >= 0.2 => Self::Severe,
+            _ if loss >= 0.05 => Self::Heavy,
+            _ if loss >= 0.005 => Self::Light,
+            _ => Self::Clean,
+        }
+    }
+}
+
+label_values! {
+    /// Names what became of requests for lost packets: these are the values of the label `outcome` of [`WHEP_REPAIRS`].
+    Repair:
+    /// A packet was asked for. Each packet counts once for a viewer.
+    Asked => "asked",
+    /// A packet was asked for again, though its repeat could have arrived. What is not asked again was repaired: one less
+    /// `asked_again` / `asked` is the success.
+    AskedAgain => "asked_again",
+    /// A packet was repeated.
+    Repeated => "repeated",
+    /// A further copy of the repeat was sent, because the network loses much.
+    Copied => "copied",
+    /// A request came while a repeat was on its way, so it was passed over.
+    Duplicate => "duplicate",
 }
 
 label_values! {
@@ -253,6 +304,8 @@ mod tests {
             sentences
                 .chain(Latency::ALL.iter().map(|stage| stage.sentence()))
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
+                .chain(Network::ALL.iter().map(|network| network.sentence()))
+                .chain(Repair::ALL.iter().map(|outcome| outcome.sentence()))
                 .chain(Ending::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Work::ALL.iter().map(|work| work.sentence()))
                 .chain(Denial::ALL.iter().map(|reason| reason.sentence()))
@@ -278,6 +331,14 @@ mod tests {
         out.push_str("\n## Kinds of work that a budget of the node bounds\n\n| `kind` | |\n| --- | --- |\n");
         for work in Work::ALL {
             writeln!(out, "| `{}` | {} |", work.name(), work.sentence()).unwrap();
+        }
+        out.push_str("\n## Networks of viewers\n\n| `network` | |\n| --- | --- |\n");
+        for network in Network::ALL {
+            writeln!(out, "| `{}` | {} |", network.name(), network.sentence()).unwrap();
+        }
+        out.push_str("\n## Outcomes of requests for lost packets\n\n| `outcome` | |\n| --- | --- |\n");
+        for outcome in Repair::ALL {
+            writeln!(out, "| `{}` | {} |", outcome.name(), outcome.sentence()).unwrap();
         }
         out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
         for reason in GivenUp::ALL {

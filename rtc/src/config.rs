@@ -27,6 +27,8 @@ pub struct Config {
     pub sessions: usize,
     /// A session ends after this long without a valid connectivity check (RFC 7675).
     pub consent: Duration,
+    /// The longest time for which viewers hold frames back for repairs.
+    pub repair_hold: Duration,
     /// The node's calendar, which gives sender reports their dates.
     pub calendar: Arc<Calendar>,
 }
@@ -42,6 +44,7 @@ impl Config {
             announce: Vec::new(),
             sessions,
             consent: Duration::from_secs(30),
+            repair_hold: Duration::from_millis(600),
             calendar,
         }
     }

@@ -1,4 +1,4 @@
-//! Incoming RTCP, parsed without allocation (RFC 3550 6, RFC 4585 6, REMB and transport-cc drafts).
+//! Incoming RTCP, parsed without allocation (RFC 3550 6, RFC 4585 6, RFC 3611 4.4, REMB and transport-cc drafts).
 //!
 //! One datagram may hold several packets. Unknown packets are passed over. The first broken packet ends the parsing.
 //! The length of a datagram bounds the work that it can cause.
@@ -12,6 +12,8 @@ const RECEIVER_REPORT: u8 = 201;
 const GOODBYE: u8 = 203;
 const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
+const EXTENDED_REPORT: u8 = 207;
+const REFERENCE_TIME: u8 = 4;
 const NACK: u8 = 1;
 const TRANSPORT_CC: u8 = 15;
 const PICTURE_LOSS: u8 = 1;
@@ -25,6 +27,8 @@ pub enum Feedback<'a> {
     Sender(SenderInformation),
     /// A receiver reports on one of our streams.
     Reception(ReceptionBlock),
+    /// A receiver states its clock, to be told how long that was ago.
+    Reference(ReferenceTime),
     /// Packets of a stream are missing.
     Nack(Nack<'a>),
     /// A decoder of this stream needs a keyframe (PLI, FIR).
@@ -60,6 +64,15 @@ pub struct SenderInformation {
     pub ntp: u64,
     /// The same moment on the stream's clock.
     pub timestamp: u32,
+}
+
+/// The clock of a receiver (RFC 3611 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceTime {
+    /// The SSRC of the receiver.
+    pub ssrc: u32,
+    /// The middle 32 bits of its NTP time.
+    pub middle: u32,
 }
 
 /// A report block (RFC 3550 6.4.1).
@@ -159,6 +172,7 @@ fn read_packet(count: u8, packet_type: u8, body: &[u8], visit: &mut impl FnMut(F
             let (ssrcs, information) = body.split_at_checked(8).ok_or(Malformed)?;
             read_feedback(packet_type, count, word(ssrcs, 1), information, visit)
         }
+        (EXTENDED_REPORT, _) => read_extended(body, visit),
         _ => Ok(()),
     }
 }
@@ -176,6 +190,20 @@ fn read_blocks(count: u8, blocks: &[u8], visit: &mut impl FnMut(Feedback<'_>)) -
             last_sender_report: word(block, 4),
             delay: word(block, 5),
         }));
+    }
+    Ok(())
+}
+
+fn read_extended(body: &[u8], visit: &mut impl FnMut(Feedback<'_>)) -> Result<(), Malformed> {
+    let (ssrc, mut blocks) = body.split_first_chunk::<4>().ok_or(Malformed)?;
+    while let Some((&[kind, _, l1, l0], rest)) = blocks.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([l1, l0])) * 4;
+        let (block, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        if let (REFERENCE_TIME, Some(ntp)) = (kind, block.first_chunk::<8>()) {
+            let middle = (u64::from_be_bytes(*ntp) >> 16) as u32;
+            visit(Feedback::Reference(ReferenceTime { ssrc: u32::from_be_bytes(*ssrc), middle }));
+        }
+        blocks = rest;
     }
     Ok(())
 }

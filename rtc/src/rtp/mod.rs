@@ -16,6 +16,8 @@ pub mod pace;
 pub mod packet;
 pub mod packetize;
 pub mod receive;
+pub mod recovery;
+pub mod reference;
 pub mod report;
 pub mod sender;
 pub mod sequence;
@@ -27,6 +29,7 @@ pub use pace::Pace;
 pub use packet::{ExtensionIds, LayerIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};
+pub use recovery::{Mix, Recovery};
 pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
 
 #[cfg(test)]

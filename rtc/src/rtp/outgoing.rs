@@ -37,6 +37,9 @@ const SOUND_BUFFER: Duration = Duration::from_millis(40);
 /// The delay that a receiver may add by itself to keep audio and video in sync, if its audio buffer is longer. The buffer
 /// is long when a session begins, and becomes shorter within seconds. Chromium did not take back what it had added by then.
 const HOLD_ADJUSTMENT: Duration = Duration::from_millis(20);
+/// The delay that a receiver may add by itself while frames are held back for repairs: the jitter of a network that loses
+/// packets.
+const REPAIR_ADJUSTMENT: Duration = Duration::from_millis(100);
 /// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
 
@@ -52,13 +55,28 @@ pub struct PlayoutDelay {
 impl PlayoutDelay {
     /// Returns the delay of video whose audio comes later by `late`.
     fn hold(late: Duration) -> Self {
-        const UNIT: u128 = 10;
-        let units = |duration: Duration| ((duration.as_millis() + UNIT / 2) / UNIT) as u16; // HOLD_MAX bounds it.
         if late < IN_STEP {
             return Self::default();
         }
-        let min = units(late.min(HOLD_MAX) + SOUND_BUFFER);
-        Self { min, max: min + units(HOLD_ADJUSTMENT) }
+        let min = Self::units(late.min(HOLD_MAX) + SOUND_BUFFER);
+        Self { min, max: min + Self::units(HOLD_ADJUSTMENT) }
+    }
+
+    /// Returns a duration in the units of the extension: 10 ms, 40.95 s at most.
+    pub fn units(duration: Duration) -> u16 {
+        const UNIT: u128 = 10;
+        const MAX: u128 = 0xfff;
+        ((duration.as_millis() + UNIT / 2) / UNIT).min(MAX) as u16
+    }
+
+    /// Returns this delay for a viewer whose frames are held back for repairs by `hold`, in units. The receiver may add
+    /// [`REPAIR_ADJUSTMENT`] by itself, for jitter.
+    pub fn at_least(self, hold: u16) -> Self {
+        if hold <= self.min {
+            return self;
+        }
+        let max = self.max.max(hold + Self::units(REPAIR_ADJUSTMENT));
+        Self { min: hold, max: max.min(0xfff) }
     }
 
     /// Returns the value of the extension.

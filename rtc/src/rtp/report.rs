@@ -1,4 +1,4 @@
-//! Outgoing RTCP, appended to a buffer (RFC 3550 6, RFC 4585 6).
+//! Outgoing RTCP, appended to a buffer (RFC 3550 6, RFC 4585 6, RFC 3611 4.5).
 
 use onmic_media::Date;
 
@@ -43,6 +43,20 @@ pub fn source_description(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
     out.extend_from_slice(&[CNAME, name.len() as u8]);
     out.extend_from_slice(name);
     out.resize(end, 0);
+}
+
+/// Writes how long ago receivers stated their clocks: each with its SSRC, the middle 32 bits of its NTP time, and the delay in
+/// 1/65536 s. Receivers past the 31st are cut.
+pub fn delay_since_reference(out: &mut Vec<u8>, ssrc: u32, receivers: &[(u32, u32, u32)]) {
+    const DELAY_SINCE_REFERENCE: u32 = 5;
+    let receivers = &receivers[..receivers.len().min(BLOCKS_MAX)];
+    let words = receivers.len() as u16 * 3;
+    header(out, 0, 207, 2 + words);
+    put(out, ssrc);
+    put(out, DELAY_SINCE_REFERENCE << 24 | u32::from(words));
+    for (receiver, last, delay) in receivers {
+        [*receiver, *last, *delay].into_iter().for_each(|word| put(out, word));
+    }
 }
 
 /// Writes a goodbye of these streams. Streams past the 31st are cut.

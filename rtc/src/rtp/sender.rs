@@ -27,18 +27,26 @@
 //! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
 //! as above.
 
+mod hold;
 mod repair;
+mod resend;
+mod span;
 
 use std::time::{Duration, Instant};
 
 use onmic_media::track::PAST_MAX;
 use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
+use self::hold::Hold;
 use self::repair::Repairs;
+use self::span::{CatchUp, LEVEL, Span};
 use super::feedback::ReceptionBlock;
 use super::outgoing::{Outgoing, Packet, Packets, PlayoutDelay};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
 use super::report;
+
+pub use self::repair::RepairCounters;
+pub use self::resend::{RepairScratch, Repaired};
 
 /// Cached frames go out at this multiple of real time. Measurements show that it is fast enough to be live within a
 /// second, and slow enough to lose nothing at a bottleneck of eight times the bitrate.
@@ -48,9 +56,6 @@ pub const CATCH_UP_SPEED: u32 = 5;
 pub const HEADER_MAX: usize = 64;
 /// A sequence number starts below this, so that a receiver that misses the first packets guesses the rollover right.
 const SEQUENCE_START: u16 = 1 << 15;
-/// Timestamps of the backlog stay this far behind the newest frame's, so that a live frame that comes a little early
-/// does not get a smaller timestamp than the frame before it.
-const LEVEL: Duration = Duration::from_millis(20);
 /// The interval of sender reports, per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer that asks for a keyframe this long after its start gets the cached group once more, and again after two,
@@ -145,54 +150,13 @@ enum Phase {
     },
 }
 
-/// A run of packets sent without a gap. The packet `viewer + n` on the wire is the packet `shared + n` of the track.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    viewer: u64,
-    shared: u64,
-    catch_up: CatchUp,
-    /// The offset that [`Sender::resume`] adds to every timestamp.
-    rebase: u32,
-}
-
-/// The timestamps of frames that are sent faster than real time: each gets the time of the moment it is sent.
-///
-/// A receiver learns from timestamps and arrivals how fast the sender's clock runs. With the original timestamps,
-/// Chromium would see a clock that runs five times too fast. For some ten seconds it would take every frame for late
-/// and show it at once, and could not delay it to match the audio. So the first frame gets the time of the newest one,
-/// less [`LEVEL`]. Timestamps then rise with the time of sending, until the viewer is level with the track and frames
-/// have their own time.
-#[derive(Clone, Copy, Debug, Default)]
-struct CatchUp {
-    origin: Ticks,
-    /// The distance from `origin` to the first timestamp.
-    backlog: Ticks,
-}
-
-impl CatchUp {
-    /// Returns the amount to add to the timestamp of a frame at `pts`.
-    fn ahead(&self, pts: Ticks) -> u32 {
-        let speed = i64::from(CATCH_UP_SPEED);
-        let caught_up = (pts - self.origin).0.max(0) * (speed - 1) / speed;
-        u32::try_from(self.backlog.0 - caught_up).unwrap_or(0)
-    }
-}
-
 /// The counters of one viewer's track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SenderCounters {
     /// Frames that were passed over because the viewer or its thread was too slow.
     pub skipped_frames: u32,
-    /// Packets sent again.
-    pub repaired: u32,
     /// The number of times that the viewer was started again with the cached group.
     pub started_again: u8,
-    /// Repairs that were refused because the packet is too old or was never sent.
-    pub repair_unknown: u32,
-    /// Repairs that were refused because one is on its way already.
-    pub repair_duplicate: u32,
-    /// Repairs that were refused because they are over the budget.
-    pub repair_over_budget: u32,
 }
 
 /// One viewer on one track.
@@ -226,28 +190,12 @@ pub struct Sender {
     last: Option<(WallTime, u32)>,
     dates: DateOffset,
     next_report: Option<Instant>,
-    rtt_micros: Option<u32>,
+    /// The smoothed round trip and its mean deviation, in microseconds.
+    rtt_micros: Option<(u32, u32)>,
     repairs: Option<Box<Repairs>>,
+    /// The delay for repairs, once there was one.
+    hold: Option<Box<Hold>>,
     counters: SenderCounters,
-}
-
-/// A packet that is sent once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repaired<'b> {
-    /// A packet of the repair stream. It is sealed like any new packet.
-    New {
-        /// The whole header.
-        header: &'b [u8],
-        /// The original sequence number, then the payload of the lost packet.
-        payload: &'b [u8],
-    },
-    /// The packet as it was sent before, byte for byte. It is sealed under its old number.
-    Again {
-        /// The whole header.
-        header: &'b [u8],
-        /// The payload.
-        payload: &'b [u8],
-    },
 }
 
 impl Sender {
@@ -285,6 +233,7 @@ impl Sender {
             next_report: None,
             rtt_micros: None,
             repairs: Repairs::new(config.resend),
+            hold: None,
             counters: SenderCounters::default(),
         }
     }
@@ -349,7 +298,7 @@ impl Sender {
     /// next keyframe. Sequence numbers continue. Packets that were sent before are not repaired any more.
     pub fn move_to(&mut self, outgoing: &Outgoing) {
         let newest = self.spans[SPANS - 1];
-        let viewer = newest.viewer + (self.next_shared - newest.shared);
+        let viewer = newest.on_wire(self.next_shared);
         self.spans[SPANS - 1] = Span { viewer, ..Span::default() };
         self.span_count = 0;
         self.starting = None;
@@ -393,7 +342,10 @@ impl Sender {
         if is_newest || self.waits_for_keyframe() {
             self.phase = Phase::Live;
         }
-        self.continue_at(frame);
+        let sequence = self.continue_at(frame);
+        if let Some(hold) = &mut self.hold {
+            hold.begin_frame(sequence);
+        }
         Some(frame)
     }
 
@@ -425,55 +377,12 @@ impl Sender {
         buffer: &'b mut [u8; HEADER_MAX],
     ) -> &'b [u8] {
         let span = self.spans[SPANS - 1];
-        let sequence = span.viewer + (packet.sequence - span.shared);
+        let sequence = span.on_wire(packet.sequence);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((packet.frame.wall, packet.frame.timestamp.wrapping_add(span.rebase)));
         let stream = (self.ssrc, self.payload_type, sequence as u16);
         self.write_header(stream, &span, packet, transport_sequence, buffer)
-    }
-
-    /// Returns whether a packet that the peer asks for may be looked for now. If not, the rest of its request is left.
-    pub fn looks(&mut self, now: Instant) -> bool {
-        self.repairs.as_mut().is_none_or(|repairs| repairs.looks(now))
-    }
-
-    /// Makes a packet to send again. `lost` is the sequence number on the wire that the peer reports lost. `None` if
-    /// the packet is not sent again, which is counted. `scratch` holds the returned bytes.
-    pub fn repair<'b>(
-        &mut self,
-        lost: u16,
-        outgoing: &'b Outgoing,
-        now: Instant,
-        transport_sequence: &mut u16,
-        scratch: &'b mut RepairScratch,
-    ) -> Option<Repaired<'b>> {
-        let wanted = self.sent_as(lost).and_then(|(shared, span)| Some((outgoing.packet(shared)?, span)));
-        let Some((packet, span)) = wanted.filter(|_| self.repairs.is_some()) else {
-            self.counters.repair_unknown += 1;
-            return None;
-        };
-        let rtt = self.round_trip();
-        let repairs = self.repairs.as_mut()?;
-        if let Err(refusal) = repairs.admit(packet.sequence, packet.payload.len(), rtt, now) {
-            match refusal {
-                repair::Refusal::Duplicate => self.counters.repair_duplicate += 1,
-                repair::Refusal::OverBudget => self.counters.repair_over_budget += 1,
-            }
-            return None;
-        }
-        self.counters.repaired += 1;
-        let Some((ssrc, payload_type, sequence)) = repairs.next_in_stream() else {
-            let stream = (self.ssrc, self.payload_type, lost);
-            let header = self.write_header(stream, &span, &packet, transport_sequence, &mut scratch.header);
-            return Some(Repaired::Again { header, payload: packet.payload });
-        };
-        let stream = (ssrc, payload_type, sequence);
-        let header = self.write_header(stream, &span, &packet, transport_sequence, &mut scratch.header);
-        scratch.payload.clear();
-        scratch.payload.extend_from_slice(&lost.to_be_bytes());
-        scratch.payload.extend_from_slice(packet.payload);
-        Some(Repaired::New { header, payload: &scratch.payload })
     }
 
     /// Takes in a report block of the receiver, if it is about this stream.
@@ -483,9 +392,16 @@ impl Sender {
         }
         self.fraction_lost = block.fraction_lost;
         if let Some(rtt) = block.round_trip(self.dates.date(wall)) {
-            // The round trip is smoothed as in TCP, so that one report delayed on its way does not stop repairs.
+            // The round trip is smoothed as in TCP (RFC 6298), so that one report delayed on its way does not stop repairs.
             let rtt = rtt.as_micros() as u32; // A round trip is less than 30 s.
-            self.rtt_micros = Some(self.rtt_micros.map_or(rtt, |before| before - before / 8 + rtt / 8));
+            self.rtt_micros = Some(self.rtt_micros.map_or((rtt, 0), |(mean, variation)| {
+                (mean - mean / 8 + rtt / 8, variation - variation / 4 + mean.abs_diff(rtt) / 4)
+            }));
+        }
+        if let Some(hold) = &mut self.hold {
+            let next = self.spans[SPANS - 1].on_wire(self.next_shared);
+            let behind = (next as u16).wrapping_sub(block.highest_sequence as u16); // 1 stands for the last packet sent.
+            hold.confirm(next.saturating_sub(behind.into()), next);
         }
         if self.packets > 0 && self.playout_delay_until == u64::MAX {
             self.playout_delay_until = self.next_frame; // The receiver has it: frames from the next one on go without.
@@ -507,6 +423,11 @@ impl Sender {
         true
     }
 
+    /// Makes the next report due with the next frame.
+    pub fn report_soon(&mut self) {
+        self.next_report = None;
+    }
+
     /// Returns the synchronisation source.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
@@ -514,7 +435,11 @@ impl Sender {
 
     /// Returns the round trip as measured by reports. `None` before the first.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.rtt_micros.map(|micros| Duration::from_micros(micros.into()))
+        self.rtt_micros.map(|(mean, _)| Duration::from_micros(mean.into()))
+    }
+
+    fn round_trip_variation(&self) -> Duration {
+        self.rtt_micros.map_or(Duration::ZERO, |(_, variation)| Duration::from_micros(variation.into()))
     }
 
     /// Returns the fraction of packets that the receiver lost between its last two reports, in 1/256.
@@ -527,7 +452,7 @@ impl Sender {
         (self.packets, self.octets)
     }
 
-    /// Returns the counts of skipped frames and repairs.
+    /// Returns the counts of skipped frames and starts.
     pub fn counters(&self) -> SenderCounters {
         self.counters
     }
@@ -592,7 +517,9 @@ impl Sender {
 
     /// Begins a new span if frames were passed over. Sequence numbers on the wire have no gap there, because the
     /// receiver would ask for the missing ones.
-    fn continue_at(&mut self, frame: &Packets) {
+    ///
+    /// Returns the number on the wire of the frame's first packet.
+    fn continue_at(&mut self, frame: &Packets) -> u64 {
         let catch_up = self.starting.take();
         if self.span_count == 0 {
             let newest = &mut self.spans[SPANS - 1];
@@ -605,27 +532,14 @@ impl Sender {
             self.span_count = 1;
         } else if self.next_shared != frame.first_sequence || catch_up.is_some() {
             let newest = self.spans[SPANS - 1];
-            let viewer = newest.viewer + (self.next_shared - newest.shared);
+            let viewer = newest.on_wire(self.next_shared);
             self.spans.rotate_left(1);
             let catch_up = catch_up.unwrap_or_default();
             self.spans[SPANS - 1] = Span { viewer, shared: frame.first_sequence, catch_up, rebase: self.rebase };
             self.span_count = (self.span_count + 1).min(SPANS as u8);
         }
         self.next_shared = frame.first_sequence + frame.len() as u64;
-    }
-
-    /// Returns the track's number of a packet that this viewer was sent, and the span of the packet.
-    fn sent_as(&self, wire: u16) -> Option<(u64, Span)> {
-        if self.span_count == 0 {
-            return None;
-        }
-        let newest = self.spans[SPANS - 1];
-        let next = newest.viewer + (self.next_shared - newest.shared);
-        let behind = (next as u16).wrapping_sub(wire); // 1 stands for the last packet sent.
-        let viewer = next.checked_sub(u64::from(behind)).filter(|_| behind != 0)?;
-        let spans = &self.spans[SPANS - usize::from(self.span_count)..];
-        let span = spans.iter().rev().find(|span| span.viewer <= viewer)?;
-        Some((span.shared + (viewer - span.viewer), *span))
+        self.spans[SPANS - 1].on_wire(frame.first_sequence)
     }
 
     fn write_header<'b>(
@@ -646,29 +560,17 @@ impl Sender {
             writer.extension(ids.transport_cc, &transport_sequence.to_be_bytes());
             *transport_sequence = transport_sequence.wrapping_add(1);
         }
-        if frame.number < self.playout_delay_until || frame.states_playout_delay {
+        let hold = self.hold.as_ref().and_then(|hold| hold.stated(span.on_wire(packet.sequence)));
+        if frame.number < self.playout_delay_until || frame.states_playout_delay || hold.is_some() {
             let delay = match self.sync {
                 AvSync::LipSync => frame.playout_delay,
                 AvSync::PictureFirst => PlayoutDelay::default(),
             };
-            writer.extension(ids.playout_delay, &delay.bytes());
+            writer.extension(ids.playout_delay, &hold::at_least(delay, hold).bytes());
         }
         if frame.states_capture {
             writer.extension(ids.abs_capture_time, &self.dates.date(frame.wall).ntp().to_be_bytes());
         }
         writer.finish()
-    }
-}
-
-/// The buffer for one repaired packet. It is reused.
-#[derive(Debug)]
-pub struct RepairScratch {
-    header: [u8; HEADER_MAX],
-    payload: Vec<u8>,
-}
-
-impl Default for RepairScratch {
-    fn default() -> Self {
-        Self { header: [0; HEADER_MAX], payload: Vec::new() }
     }
 }

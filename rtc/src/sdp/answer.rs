@@ -16,7 +16,7 @@ use super::offer::{Direction, MediaKind, MediaSection, Offer, OfferedCodec};
 use crate::transport::{Credentials, Fingerprint, Role};
 
 /// The feedback that this server acts on, as offers name it.
-const FEEDBACK: [&str; 4] = ["transport-cc", "ccm fir", "nack", "nack pli"];
+const FEEDBACK: [&str; 5] = ["transport-cc", "ccm fir", "nack", "nack pli", "rrtr"];
 
 /// The stream that the server sends in a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,7 +237,11 @@ fn codec(chosen: &Chosen, accept: &Accept, attributes: &mut Vec<Attribute>) {
     }
     for feedback in FEEDBACK {
         // Feedback on each packet needs the numbers of the extension.
-        let usable = feedback != "transport-cc" || accept.extensions.contains(&TRANSPORT_CC);
+        let usable = match feedback {
+            "transport-cc" => accept.extensions.contains(&TRANSPORT_CC),
+            "rrtr" => accept.direction == Direction::SendOnly, // A publisher has its round trip from our reports.
+            _ => true,
+        };
         if usable && codec.feedback.iter().any(|offered| offered == feedback) {
             attributes.push(value("rtcp-fb", format!("{number} {feedback}")));
         }

@@ -10,10 +10,10 @@ mod strays;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onmic_media::ended::{Ended, TakenOver};
-use onmic_media::{Calendar, Demand, Feed, MediaKind, TrackId, TrackKey};
+use onmic_media::{Calendar, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKey};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -43,6 +43,14 @@ pub(super) struct Setup {
     pub(super) identity: Arc<Identity>,
     pub(super) calendar: Arc<Calendar>,
     pub(super) candidates: Candidates,
+    pub(super) repair_hold: Duration,
+}
+
+impl Setup {
+    /// Returns what each turn of a viewer needs of it.
+    fn lasting(&self) -> (NodeClock, Duration) {
+        (self.calendar.clock(), self.repair_hold)
+    }
 }
 
 /// What a datagram has done to its session.
@@ -207,7 +215,7 @@ impl Core {
                     publisher.handle_rtcp(rtcp, now).map_or_else(Outcome::Ended, |()| Outcome::GoesOn)
                 }
                 Role::Viewer(viewer) => {
-                    let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
+                    let mut turn = Turn::new(now, setup.lasting(), scratch, metrics, out);
                     viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
                     Outcome::GoesOn
                 }
@@ -534,11 +542,12 @@ impl Core {
             return;
         }
         let Role::Viewer(viewer) = &mut session.role else { return };
-        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
+        let mut turn = Turn::new(now, setup.lasting(), scratch, metrics, out);
         for index in 0..viewer.tracks.len() {
             let id = viewer.tracks[index].id;
             let Some(track) = tracks.get(&id) else { continue };
             viewer.pump(&mut session.peer, track, id, &mut turn);
+            viewer.send_copies(&mut session.peer, track, id, &mut turn);
         }
     }
 
@@ -547,7 +556,7 @@ impl Core {
         let Self { sessions, tracks, scratch, metrics, setup, .. } = self;
         let Some(track) = tracks.get(&id) else { return 0 };
         let (mut frames, mut behind) = (0, Vec::new());
-        let mut turn = Turn { now, clock: setup.calendar.clock(), scratch, metrics, out };
+        let mut turn = Turn::new(now, setup.lasting(), scratch, metrics, out);
         for key in &track.viewers {
             let session = &mut sessions[*key];
             if session.connected.is_some()
@@ -588,7 +597,8 @@ impl Core {
             Role::Publisher(publisher) => publisher.poll_timeout(),
             Role::Viewer(viewer) if session.connected.is_some() => {
                 let sends = viewer.tracks.iter().filter(|own| !own.sender.is_live());
-                sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).min()
+                let copies = viewer.tracks.iter().filter_map(|own| own.sender.copy_timeout());
+                sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).chain(copies).min()
             }
             Role::Viewer(_) => None,
         };

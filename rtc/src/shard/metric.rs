@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter};
-use onmic_media::metric::{self, Latency};
+use metrics::{Counter, Histogram, counter, histogram};
+use onmic_media::metric::{self, Latency, Network, Repair};
 use onmic_media::{DropReason, MediaKind};
 
+use crate::rtp::sender::RepairCounters;
 use crate::transport::Dropped;
 use crate::udp::{self, Socket};
 
@@ -34,6 +35,7 @@ pub(super) struct Metrics {
     pub(super) repair_unknown: Counter,
     /// Packets that a viewer asked for beyond its budget.
     pub(super) repair_over_budget: Counter,
+    networks: [OfNetwork; Network::ALL.len()],
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
@@ -45,6 +47,44 @@ pub(super) struct Metrics {
     refused: Counter,
     passed_on: udp::Counters,
     last: Option<Instant>,
+}
+
+/// What is counted apart for viewers whose networks lose as much.
+pub(super) struct OfNetwork {
+    pub(super) reports: Counter,
+    pub(super) round_trip: Histogram,
+    pub(super) hold: Histogram,
+    pub(super) repair_age: Histogram,
+    repairs: [Counter; Repair::ALL.len()],
+}
+
+impl OfNetwork {
+    fn new(network: Network) -> Self {
+        let name = network.name();
+        let repairs =
+            |index: usize| counter!(metric::WHEP_REPAIRS, "network" => name, "outcome" => Repair::ALL[index].name());
+        Self {
+            reports: counter!(metric::WHEP_REPORTS, "network" => name),
+            round_trip: histogram!(metric::WHEP_ROUND_TRIP, "network" => name),
+            hold: histogram!(metric::WHEP_HOLD, "network" => name),
+            repair_age: histogram!(metric::WHEP_REPAIR_AGE, "network" => name),
+            repairs: std::array::from_fn(repairs),
+        }
+    }
+
+    /// Counts the repairs of a viewer from one moment to another.
+    pub(super) fn repairs(&self, before: &RepairCounters, after: &RepairCounters) {
+        for (counter, outcome) in self.repairs.iter().zip(Repair::ALL) {
+            let count = |counters: &RepairCounters| match outcome {
+                Repair::Asked => counters.asked,
+                Repair::AskedAgain => counters.asked_again,
+                Repair::Repeated => counters.repaired,
+                Repair::Copied => counters.copies,
+                Repair::Duplicate => counters.duplicate,
+            };
+            counter.increment(count(after).wrapping_sub(count(before)).into());
+        }
+    }
 }
 
 impl Metrics {
@@ -62,6 +102,7 @@ impl Metrics {
             nack_too_fast: DropReason::NackTooFast.counter(),
             repair_unknown: DropReason::RepairUnknown.counter(),
             repair_over_budget: DropReason::RepairOverBudget.counter(),
+            networks: std::array::from_fn(|index| OfNetwork::new(Network::ALL[index])),
             unsealed: DropReason::NotSealed.counter(),
             sent_frames: MediaKind::ALL.map(frames),
             sending: Latency::WhepSend.histogram(),
@@ -77,6 +118,10 @@ impl Metrics {
     pub(super) fn dropped(&self, reason: Dropped) {
         let index = Dropped::ALL.iter().position(|known| *known == reason);
         self.dropped[index.expect("ALL lists every reason")].increment(1);
+    }
+
+    pub(super) fn of(&self, network: Network) -> &OfNetwork {
+        &self.networks[network as usize]
     }
 
     pub(super) fn sent_frames(&self, kind: MediaKind, frames: u64) {

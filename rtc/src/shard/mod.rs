@@ -167,8 +167,13 @@ impl Shard {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
         let candidates = Candidates { announce: announce.clone(), shard: index, port: address.port() };
-        let setup =
-            core::Setup { peer_config, identity, calendar: config.calendar.clone(), candidates: candidates.clone() };
+        let setup = core::Setup {
+            peer_config,
+            identity,
+            calendar: config.calendar.clone(),
+            candidates: candidates.clone(),
+            repair_hold: config.repair_hold,
+        };
         let own = commands.downgrade();
         let (pulse, thread) = (Arc::new(Pulse::new()), Arc::default());
         let life = Life {

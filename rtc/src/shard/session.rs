@@ -105,18 +105,24 @@ impl Session {
         let peer = self.peer.remote_addr();
         match &self.role {
             Role::Viewer(viewer) => {
-                let (mut packets, mut skipped, mut repaired, mut started_again) = (0, 0, 0, 0);
+                let (mut packets, mut skipped, mut started_again) = (0, 0, 0);
+                let (mut asked, mut asked_again, mut repaired, mut copies) = (0, 0, 0, 0);
                 for own in &viewer.tracks {
                     let counters = own.sender.counters();
                     packets += own.sender.sent().0;
                     skipped += counters.skipped_frames;
-                    repaired += counters.repaired;
+                    let repairs = own.sender.repair_counters();
+                    asked += repairs.asked;
+                    asked_again += repairs.asked_again;
+                    repaired += repairs.repaired;
+                    copies += repairs.copies;
                     started_again += counters.started_again;
                 }
                 let rtt_ms = viewer.tracks.iter().find_map(|own| own.sender.round_trip()).map(|rtt| rtt.as_millis());
+                let (loss_percent, hold_ms) = ((viewer.loss() * 100.0).round(), viewer.hold().as_millis());
                 tracing::info!(
-                    kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, repaired,
-                    started_again, rtt_ms, never_came = viewer.awaited.len(),
+                    kind = "whep", session = ?self.id, reason, ?peer, connect_ms, seconds, packets, skipped, asked, asked_again,
+                    repaired, copies, started_again, rtt_ms, loss_percent, hold_ms, never_came = viewer.awaited.len(),
                     "session closed"
                 );
             }

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, DateOffset, DropReason, Feed, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
+use onmic_media::metric::Network;
+use onmic_media::{Codec, DateOffset, DropReason, Feed, MediaKind, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
 
 use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::track::SharedTrack;
 use crate::negotiate::Sending;
-use crate::rtp::feedback::{self, Feedback};
+use crate::rtp::feedback::{self, Feedback, Nack, ReceptionBlock};
+use crate::rtp::recovery::{Allowed, Recovery};
+use crate::rtp::reference::References;
 use crate::rtp::sender::RepairScratch;
 use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
 use crate::streams::Streams;
@@ -35,9 +38,23 @@ impl Default for Scratch {
 pub(super) struct Turn<'a, O> {
     pub(super) now: Instant,
     pub(super) clock: NodeClock,
+    /// The longest time for which viewers hold frames back for repairs.
+    pub(super) repair_hold: Duration,
     pub(super) scratch: &'a mut Scratch,
     pub(super) metrics: &'a Metrics,
     pub(super) out: &'a mut O,
+}
+
+impl<'a, O> Turn<'a, O> {
+    pub(super) fn new(
+        now: Instant,
+        (clock, repair_hold): (NodeClock, Duration),
+        scratch: &'a mut Scratch,
+        metrics: &'a Metrics,
+        out: &'a mut O,
+    ) -> Self {
+        Self { now, clock, repair_hold, scratch, metrics, out }
+    }
 }
 
 /// The part of a session that is a viewer's own.
@@ -51,6 +68,9 @@ pub(super) struct Viewer {
     /// What its reports are dated by. All its tracks keep this for the whole session (see [`Sender`]).
     dates: DateOffset,
     transport_sequence: u16,
+    /// What its network loses, and what is done about it. `None` before the first loss.
+    recovery: Option<Box<Recovery>>,
+    references: References,
     _viewing: Viewing,
 }
 
@@ -76,7 +96,17 @@ impl Viewer {
     ) -> Self {
         tracks.sort_by_key(|own| own.key);
         let viewing = feed.viewers().join(ViewerKind::Whep);
-        Self { feed, tracks, awaited, streams, dates, transport_sequence: 0, _viewing: viewing }
+        Self {
+            feed,
+            tracks,
+            awaited,
+            streams,
+            dates,
+            transport_sequence: 0,
+            recovery: None,
+            references: References::default(),
+            _viewing: viewing,
+        }
     }
 
     /// Returns the id of the track that it watches under a key.
@@ -147,39 +177,15 @@ impl Viewer {
         tracks: &mut HashMap<TrackId, SharedTrack>,
         turn: &mut Turn<'_, impl Outbox>,
     ) {
-        let (now, wall) = (turn.now, turn.clock.wall(turn.now));
+        let now = turn.now;
         let outcome = feedback::read(rtcp, |statement| match statement {
-            Feedback::Reception(block) => {
-                self.tracks.iter_mut().for_each(|own| own.sender.handle_reception(&block, wall));
-            }
-            Feedback::Nack(nack) => {
-                let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == nack.ssrc) else { return };
-                let Some(track) = tracks.get(&own.id) else { return };
-                let before = own.sender.counters();
-                for lost in nack.lost() {
-                    if !own.sender.looks(now) {
-                        turn.metrics.nack_too_fast.increment(1);
-                        break;
-                    }
-                    let sequence = &mut self.transport_sequence;
-                    let repaired = own.sender.repair(lost, &track.outgoing, now, sequence, &mut turn.scratch.repair);
-                    let Some(repaired) = repaired else { continue };
-                    let sealed = turn.scratch.sealed.as_mut_slice();
-                    let length = match repaired {
-                        Repaired::New { header, payload } => peer.seal_rtp(header, payload, sealed),
-                        Repaired::Again { header, payload } => peer.seal_rtp_again(header, payload, sealed),
-                    };
-                    match (length, peer.remote_addr()) {
-                        (Ok(length), Some(to)) => turn.out.send(to, &sealed[..length]),
-                        (Ok(_), None) => DropReason::NoConsent.count(1),
-                        _ => turn.metrics.unsealed.increment(1),
-                    }
+            Feedback::Reception(block) => self.handle_reception(&block, turn),
+            Feedback::Nack(nack) => self.handle_nack(&nack, peer, tracks, turn),
+            Feedback::Reference(stated) => {
+                // The first answer goes with the next frame, because the receiver paces its requests by it.
+                if self.references.note(stated, now) {
+                    self.tracks.iter_mut().for_each(|own| own.sender.report_soon());
                 }
-                let after = own.sender.counters();
-                turn.metrics.repair_unknown.increment((after.repair_unknown - before.repair_unknown).into());
-                turn.metrics
-                    .repair_over_budget
-                    .increment((after.repair_over_budget - before.repair_over_budget).into());
             }
             Feedback::KeyframeWanted { ssrc } => {
                 let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == ssrc) else { return };
@@ -196,11 +202,112 @@ impl Viewer {
         }
     }
 
+    /// Acts on a report about one of its streams.
+    fn handle_reception(&mut self, block: &ReceptionBlock, turn: &Turn<'_, impl Outbox>) {
+        let Some(index) = self.tracks.iter().position(|own| own.sender.ssrc() == block.ssrc) else { return };
+        let has_video = self.tracks.iter().any(|own| own.key.kind == MediaKind::Video);
+        let own = &mut self.tracks[index];
+        own.sender.handle_reception(block, turn.clock.wall(turn.now));
+        // Repeats of audio without a repair stream count as received, and its reports are rare.
+        if own.key.kind == MediaKind::Audio && has_video {
+            return;
+        }
+        if self.recovery.is_none() && block.fraction_lost > 0 {
+            self.recovery = Some(Box::default());
+        }
+        if let Some(recovery) = &mut self.recovery {
+            let (repairs, hold) = (own.sender.repairs(), turn.repair_hold);
+            let allowed = Allowed { repairs, protection: false, redundancy: false, hold };
+            let mix = *recovery.handle_report(block, &own.sender.known(self.references.is_known()), &allowed, turn.now);
+            self.tracks.iter_mut().for_each(|own| own.sender.set_mix(&mix));
+        }
+        let of_network = turn.metrics.of(self.network());
+        of_network.reports.increment(1);
+        if let Some(rtt) = self.tracks[index].sender.round_trip() {
+            of_network.round_trip.record(rtt);
+        }
+        of_network.hold.record(self.hold());
+    }
+
+    /// Sends the packets again that the peer asks for.
+    fn handle_nack(
+        &mut self,
+        nack: &Nack<'_>,
+        peer: &mut Peer,
+        tracks: &HashMap<TrackId, SharedTrack>,
+        turn: &mut Turn<'_, impl Outbox>,
+    ) {
+        let network = self.network();
+        let Some(own) = self.tracks.iter_mut().find(|own| own.sender.ssrc() == nack.ssrc) else { return };
+        let Some(track) = tracks.get(&own.id) else { return };
+        let before = own.sender.repair_counters();
+        let of_network = turn.metrics.of(network);
+        for lost in nack.lost() {
+            if !own.sender.looks(turn.now) {
+                turn.metrics.nack_too_fast.increment(1);
+                break;
+            }
+            let (sequence, scratch) = (&mut self.transport_sequence, &mut turn.scratch.repair);
+            let repaired = own.sender.repair(lost, &track.outgoing, turn.now, sequence, scratch);
+            if let Some(repaired) = repaired {
+                send_again(peer, repaired, &mut turn.scratch.sealed, turn.metrics, turn.out);
+                of_network.repair_age.record(own.sender.repair_age());
+            }
+        }
+        let after = own.sender.repair_counters();
+        turn.metrics.repair_unknown.increment((after.unknown - before.unknown).into());
+        turn.metrics.repair_over_budget.increment((after.over_budget - before.over_budget).into());
+        of_network.repairs(&before, &after);
+    }
+
+    /// Sends the further copies of repeats that are due on one track.
+    pub(super) fn send_copies(
+        &mut self,
+        peer: &mut Peer,
+        track: &SharedTrack,
+        id: TrackId,
+        turn: &mut Turn<'_, impl Outbox>,
+    ) {
+        let network = self.network();
+        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
+        if own.sender.copy_timeout().is_none_or(|due| due > turn.now) {
+            return;
+        }
+        let before = own.sender.repair_counters();
+        let (sequence, scratch) = (&mut self.transport_sequence, &mut turn.scratch.repair);
+        while let Some(copy) = own.sender.poll_copy(&track.outgoing, turn.now, sequence, scratch) {
+            send_again(peer, copy, &mut turn.scratch.sealed, turn.metrics, turn.out);
+        }
+        let after = own.sender.repair_counters();
+        turn.metrics.repair_over_budget.increment((after.over_budget - before.over_budget).into());
+        turn.metrics.of(network).repairs(&before, &after);
+    }
+
+    /// Returns what its network loses.
+    pub(super) fn loss(&self) -> f32 {
+        self.recovery.as_ref().map_or(0.0, |recovery| recovery.loss())
+    }
+
+    /// Returns the time for which it is told to hold frames back for repairs.
+    pub(super) fn hold(&self) -> Duration {
+        self.recovery.as_ref().map_or(Duration::ZERO, |recovery| recovery.mix().hold)
+    }
+
+    fn network(&self) -> Network {
+        Network::of_loss(self.loss())
+    }
+
     fn report(&mut self, peer: &mut Peer, turn: &mut Turn<'_, impl Outbox>) {
         turn.scratch.rtcp.clear();
+        let mut reported = None;
         for own in &mut self.tracks {
             let cname = self.streams.cname(own.key.kind);
-            own.sender.poll_report(turn.now, turn.clock.wall(turn.now), cname, &mut turn.scratch.rtcp);
+            if own.sender.poll_report(turn.now, turn.clock.wall(turn.now), cname, &mut turn.scratch.rtcp) {
+                reported = Some(own.sender.ssrc());
+            }
+        }
+        if let Some(ssrc) = reported {
+            self.references.answer(ssrc, turn.now, &mut turn.scratch.rtcp);
         }
         send_rtcp(peer, turn.scratch, turn.out);
     }
@@ -227,6 +334,25 @@ pub(super) fn send_rtcp(peer: &mut Peer, scratch: &mut Scratch, out: &mut impl O
     match peer.seal_rtcp(&scratch.rtcp, sealed) {
         Ok(length) => out.send(to, &sealed[..length]),
         Err(_) => DropReason::NotSealed.count(1),
+    }
+}
+
+/// Sends a packet once more, which is counted where it cannot be sent.
+fn send_again(
+    peer: &mut Peer,
+    repaired: Repaired<'_>,
+    sealed: &mut [u8; 2048],
+    metrics: &Metrics,
+    out: &mut impl Outbox,
+) {
+    let length = match repaired {
+        Repaired::New { header, payload } => peer.seal_rtp(header, payload, sealed),
+        Repaired::Again { header, payload } => peer.seal_rtp_again(header, payload, sealed),
+    };
+    match (length, peer.remote_addr()) {
+        (Ok(length), Some(to)) => out.send(to, &sealed[..length]),
+        (Ok(_), None) => DropReason::NoConsent.count(1),
+        _ => metrics.unsealed.increment(1),
     }
 }
 

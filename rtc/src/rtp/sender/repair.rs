@@ -1,20 +1,30 @@
-//! Decides which lost packets a viewer gets again: each once per round trip, all together within a
-//! budget.
+//! Decides which lost packets a viewer gets again: each once per round trip, in as many copies as the [`Mix`] says, all
+//! together within a budget.
+//!
+//! Copies leave one after the other, [`Mix::spacing`] apart. Those that wait are [`WAITING_MAX`] at most. When there is no room,
+//! or nothing left of the budget, a packet is sent in fewer copies, which is counted.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use onmic_media::bucket::Bucket;
 
+use super::super::recovery::{Mix, RTT_UNKNOWN};
 use super::{Resend, SEQUENCE_START};
 
-/// The budget of repairs: 2 Mbit/s, a third of the packets of a 6 Mbit/s stream.
-const BYTES_PER_SECOND: u64 = 250_000;
-/// The most that a viewer can ask for at once: a second of the budget.
-const BURST_BYTES: u64 = BYTES_PER_SECOND;
-/// The round trip that is assumed before one is measured.
-const RTT_UNKNOWN: Duration = Duration::from_millis(50);
+/// The budget of repairs whatever the stream takes: 1 Mbit/s. The share of the stream, half of it, comes on top.
+const BYTES_LEAST: f32 = 125_000.0;
+/// What the stream is taken to be before it is measured: 2 Mbit/s.
+const STREAM_UNKNOWN: f32 = 250_000.0;
+/// The stream is measured over this long.
+const MEASURED: Duration = Duration::from_secs(1);
+/// A request that comes this much earlier than a round trip after a repeat was sent before the repeat arrived, whatever the
+/// variation of the round trip.
+const INTERVAL_LEAST: Duration = Duration::from_millis(10);
 /// The number of repairs that are remembered, by their number modulo this.
-const REMEMBERED: usize = 128;
+const REMEMBERED: usize = 256;
+/// The most copies that wait: a second of 30 % loss at 2 Mbit/s, and some more.
+const WAITING_MAX: usize = 128;
 /// The most packets that are looked for in a second, and at once. The budget of bytes pays for 210 repairs of 1200 bytes, and a browser
 /// asks for each packet up to ten times.
 const LOOKUPS: f64 = 2000.0;
@@ -26,13 +36,46 @@ pub(super) enum Refusal {
     OverBudget,
 }
 
+/// The counters of one viewer's repairs on one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairCounters {
+    /// Packets that were asked for, each counted once.
+    pub asked: u32,
+    /// Those of them that were asked for again after a repeat could have arrived.
+    pub asked_again: u32,
+    /// The runs of packets in a row among those asked for: by bursts of losses there are few.
+    pub runs: u32,
+    /// Packets sent again, without further copies.
+    pub repaired: u32,
+    /// Further copies of packets sent again.
+    pub copies: u32,
+    /// Repairs that were refused because the packet is too old or was never sent.
+    pub unknown: u32,
+    /// Repairs that were refused because one is on its way already.
+    pub duplicate: u32,
+    /// Repairs and copies that were refused because they are over the budget, or too many wait.
+    pub over_budget: u32,
+}
+
 /// The repair stream and the history of a viewer's repairs. The history is allocated with the first
 /// loss.
 #[derive(Debug)]
 pub(super) struct Repairs {
+    pub(super) counters: RepairCounters,
     stream: Option<Stream>,
     history: Option<Box<History>>,
     lookups: Option<Bucket>,
+    mix: Plan,
+    /// The time from the arrival of a frame to the repeat of a packet of it, for the packet that was repeated last.
+    pub(super) age: Duration,
+}
+
+/// The part of the mix that repairs need.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    copies: u8,
+    spacing: Duration,
+    budget: f32,
 }
 
 #[derive(Debug)]
@@ -44,9 +87,31 @@ struct Stream {
 
 #[derive(Debug)]
 struct History {
-    recent: [Option<(u64, Instant)>; REMEMBERED],
-    budget: u64,
+    recent: [Option<Asked>; REMEMBERED],
+    /// The number of the packet that was last asked for the first time.
+    last: u64,
+    waiting: VecDeque<Copy>,
+    budget: f32,
     refilled: Instant,
+    measured: (Instant, u32),
+    bytes_per_second: f32,
+}
+
+/// A packet that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    sequence: u64,
+    repeated: Instant,
+    is_again: bool,
+}
+
+/// A further copy of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Copy {
+    due: Instant,
+    wire: u16,
+    /// The copies that follow this one.
+    left: u8,
 }
 
 impl Repairs {
@@ -58,7 +123,19 @@ impl Repairs {
                 Some(Stream { ssrc, payload_type: payload_type & 0x7f, next: sequence % SEQUENCE_START })
             }
         };
-        Some(Box::new(Self { stream, history: None, lookups: None }))
+        let mix = Plan::from(&Mix::default());
+        Some(Box::new(Self {
+            counters: RepairCounters::default(),
+            stream,
+            history: None,
+            lookups: None,
+            mix,
+            age: Duration::ZERO,
+        }))
+    }
+
+    pub(super) fn set_mix(&mut self, mix: &Mix) {
+        self.mix = mix.into();
     }
 
     /// Returns whether a packet may be looked for now, and counts it.
@@ -67,28 +144,79 @@ impl Repairs {
         lookups.try_take(1.0, now).is_ok()
     }
 
-    /// Checks whether a packet may go out again now. If so, remembers it and takes its bytes from
-    /// the budget.
+    /// Checks whether a packet that is asked for may go out again now. If so, remembers it, takes its bytes from the budget, and
+    /// notes its further copies. `wire` is its number on the wire, `sent` the number of bytes of the stream so far, and
+    /// `round_trip` has the smoothed round trip and its variation.
     pub(super) fn admit(
         &mut self,
-        sequence: u64,
+        (sequence, wire): (u64, u16),
         bytes: usize,
-        rtt: Option<Duration>,
+        round_trip: Option<(Duration, Duration)>,
+        sent: u32,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let history = self.history.get_or_insert_with(|| {
-            Box::new(History { recent: [None; REMEMBERED], budget: BURST_BYTES, refilled: now })
-        });
-        history.refill(now);
+        let Self { history, counters, mix, .. } = self;
+        let history = history.get_or_insert_with(|| Box::new(History::new(sent, now)));
+        history.refill(mix.budget, sent, now);
+        let interval = round_trip.map_or(RTT_UNKNOWN, |(mean, variation)| mean.saturating_sub(variation * 2));
         let slot = &mut history.recent[(sequence % REMEMBERED as u64) as usize];
-        let interval = rtt.unwrap_or(RTT_UNKNOWN);
-        if slot.is_some_and(|(of, then)| of == sequence && now.saturating_duration_since(then) < interval) {
-            return Err(Refusal::Duplicate);
+        match slot.as_mut().filter(|asked| asked.sequence == sequence) {
+            Some(asked) if now.saturating_duration_since(asked.repeated) < interval.max(INTERVAL_LEAST) => {
+                counters.duplicate += 1;
+                return Err(Refusal::Duplicate);
+            }
+            Some(asked) => {
+                counters.asked_again += u32::from(!asked.is_again);
+                *asked = Asked { sequence, repeated: now, is_again: true };
+            }
+            None => {
+                counters.asked += 1;
+                counters.runs += u32::from(history.last.wrapping_add(1) != sequence);
+                history.last = sequence;
+                *slot = Some(Asked { sequence, repeated: now, is_again: false });
+            }
         }
-        let bytes = bytes as u64;
-        history.budget = history.budget.checked_sub(bytes).ok_or(Refusal::OverBudget)?;
-        *slot = Some((sequence, now));
+        if !history.spend(bytes) {
+            history.recent[(sequence % REMEMBERED as u64) as usize].take_if(|asked| !asked.is_again);
+            counters.over_budget += 1;
+            return Err(Refusal::OverBudget);
+        }
+        counters.repaired += 1;
+        if mix.copies > 1 {
+            if history.waiting.len() < WAITING_MAX {
+                history.waiting.push_back(Copy { due: now + mix.spacing, wire, left: mix.copies - 2 });
+            } else {
+                counters.over_budget += 1;
+            }
+        }
         Ok(())
+    }
+
+    /// Returns the number on the wire of a packet of which a further copy is due.
+    pub(super) fn poll_copy(&mut self, now: Instant) -> Option<u16> {
+        let waiting = &mut self.history.as_mut()?.waiting;
+        let copy = waiting.pop_front_if(|copy| copy.due <= now)?;
+        if copy.left > 0 {
+            // Spacings differ where the mix has changed, and then a copy waits for one before it.
+            let due = waiting.back().map_or(now, |last| last.due).max(now + self.mix.spacing);
+            waiting.push_back(Copy { due, left: copy.left - 1, ..copy });
+        }
+        Some(copy.wire)
+    }
+
+    /// Takes the bytes of a further copy from the budget, and returns whether it may be sent.
+    pub(super) fn admit_copy(&mut self, bytes: usize, sent: u32, now: Instant) -> bool {
+        let Some(history) = &mut self.history else { return false };
+        history.refill(self.mix.budget, sent, now);
+        let admitted = history.spend(bytes);
+        self.counters.copies += u32::from(admitted);
+        self.counters.over_budget += u32::from(!admitted);
+        admitted
+    }
+
+    /// Returns when the next further copy is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.history.as_ref()?.waiting.front()?.due)
     }
 
     /// Returns the SSRC, the payload type and the next sequence number of the repair stream, if
@@ -99,15 +227,51 @@ impl Repairs {
         stream.next = sequence.wrapping_add(1);
         Some((stream.ssrc, stream.payload_type, sequence))
     }
+
+    /// Returns whether repeats are the same bytes as before.
+    pub(super) fn sends_the_same(&self) -> bool {
+        self.stream.is_none()
+    }
+}
+
+impl From<&Mix> for Plan {
+    fn from(mix: &Mix) -> Self {
+        Self { copies: mix.copies, spacing: mix.spacing, budget: mix.budget }
+    }
 }
 
 impl History {
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled).as_micros();
-        let earned = u64::try_from(elapsed * u128::from(BYTES_PER_SECOND) / 1_000_000).unwrap_or(u64::MAX);
-        if earned > 0 {
-            self.budget = self.budget.saturating_add(earned).min(BURST_BYTES);
-            self.refilled = now;
+    fn new(sent: u32, now: Instant) -> Self {
+        Self {
+            recent: [None; REMEMBERED],
+            last: u64::MAX - 1,
+            waiting: VecDeque::new(),
+            budget: BYTES_LEAST + STREAM_UNKNOWN / 2.0,
+            refilled: now,
+            measured: (now, sent),
+            bytes_per_second: STREAM_UNKNOWN,
         }
+    }
+
+    /// Fills the budget up, to a second of it at most.
+    fn refill(&mut self, share: f32, sent: u32, now: Instant) {
+        let (since, before) = self.measured;
+        let elapsed = now.saturating_duration_since(since);
+        if elapsed >= MEASURED {
+            self.bytes_per_second = sent.wrapping_sub(before) as f32 / elapsed.as_secs_f32();
+            self.measured = (now, sent);
+        }
+        let rate = BYTES_LEAST + self.bytes_per_second * share;
+        let elapsed = now.saturating_duration_since(self.refilled);
+        self.budget = (self.budget + elapsed.as_secs_f32() * rate).min(rate.max(BYTES_LEAST + STREAM_UNKNOWN / 2.0));
+        self.refilled = now;
+    }
+
+    fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.budget - bytes as f32;
+        if left >= 0.0 {
+            self.budget = left;
+        }
+        left >= 0.0
     }
 }

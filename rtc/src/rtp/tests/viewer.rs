@@ -223,7 +223,7 @@ fn a_new_group_ends_the_catching_up() {
     }
     assert!(sender.repair(newest + 1, &outgoing, later, &mut transport, &mut scratch).is_none());
     assert!(sender.repair(99, &outgoing, later, &mut transport, &mut scratch).is_none());
-    assert_eq!(sender.counters().repair_unknown, 2);
+    assert_eq!(sender.repair_counters().unknown, 2);
 }
 
 #[test]
@@ -428,10 +428,10 @@ fn repairs_keep_to_one_per_round_trip_and_to_the_budget() {
     assert!(ask(&mut sender, sequences[5], Duration::ZERO));
     assert!(!ask(&mut sender, sequences[5], 30 * MILLI));
     assert!(ask(&mut sender, sequences[5], 60 * MILLI));
-    assert_eq!(sender.counters().repair_duplicate, 1);
+    assert_eq!(sender.repair_counters().duplicate, 1);
     let burst = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 100 * MILLI)).count();
     assert!((200..230).contains(&burst), "{burst}"); // 250 kB.
-    assert!(sender.counters().repair_over_budget > 600);
+    assert!(sender.repair_counters().over_budget > 600);
     let later = sequences.iter().filter(|sequence| ask(&mut sender, **sequence, 200 * MILLI)).count();
     assert!((20..24).contains(&later), "{later}"); // 25 kB in 100 ms.
 }

@@ -149,7 +149,8 @@ impl World {
         let candidates = Candidates { announce, shard: 0, port: SERVER.port() };
         let calendar = Arc::new(Calendar::new(clock));
         let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
-        let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates };
+        let repair_hold = Duration::from_millis(600);
+        let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates, repair_hold };
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let places = Places::new(1, 1000);
         let (wire, visitors, sync) = (Wire::default(), Vec::new(), AvSync::LipSync);

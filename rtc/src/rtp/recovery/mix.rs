@@ -1,0 +1,359 @@
+//! Decides how a viewer's losses are made up for: a pure function of what is known of the path.
+//!
+//! A packet that is lost comes back by a **round**: the receiver asks for it (NACK), and it is repeated. A round fails if the
+//! request is lost, or all copies of the repeat are. While rounds take place, the receiver must hold frames back, or each
+//! repair is a freeze. The table says what each number of the mix is for, and why it is what it is.
+//!
+//! | number | rule | reason |
+//! | --- | --- | --- |
+//! | loss that counts | ≥ 0.05 % | two packets of a minute at 2 Mbit/s: what a clean network loses now and then |
+//! | copies of a repeat | 1, from 4 % loss 2, from 20 % loss 3 | two copies halve the rounds at 10 % loss, for 10 % more bytes. A request is lost as often as a repeat, so a fourth copy gains nothing |
+//! | spacing of copies | 10 ms, or as long as two bursts last, 40 ms at most | a copy beside the first is lost with it |
+//! | budget | 50 % of the stream, from 2 copies on as much as they need, and half more | repeats are lost as well |
+//! | protection | a parity packet for each 8 packets from 2 % loss, each 4 from 8 %, each 2 from 20 % | where a round takes longer than a frame can wait (a round trip of 40 ms, or 8 % loss), because repeats cost less than parity that nobody needs |
+//! | redundancy of audio | the least depth that leaves 1 % of the packets lost, 4 at most | 1 % is where concealment is heard; the depth of 4 costs 130 kbit/s |
+//! | hold, so that video is fluent | until 59 of 60 frames are complete | 29.5 of 30 frames are shown in time |
+//! | hold, so that it does not freeze | until all but one packet in a minute have come, less 120 ms | a frame that is 120 ms late leaves a gap of 153 ms, which nobody calls a freeze |
+//!
+//! The hold is the longer of the two, and at most what the operator allows. A path without loss has none, a copy of nothing and
+//! no protection: its viewer gets the same bytes as if nothing here existed.
+//!
+//! The n-th round of a packet ends after `DETECT + round trip + 2 × variation + (n - 1) × round`, with the time of a round as
+//! the receiver paces its requests ([`Path::round`]).
+
+use std::time::Duration;
+
+/// Less loss than this does not count.
+const LOSS_LEAST: f32 = 0.000_5;
+/// From this loss on, repeats are sent twice.
+const LOSS_TWICE: f32 = 0.04;
+/// From this loss on, repeats are sent three times.
+const LOSS_THRICE: f32 = 0.2;
+/// The spacing of copies, at least and at most.
+const SPACING: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(40));
+/// A receiver notices a loss when the next packet comes, at the latest that of the next frame of 30 per second.
+const DETECT: Duration = Duration::from_millis(35);
+/// Chromium repeats a request after this long if it does not know the round trip.
+const ROUND_UNKNOWN: Duration = Duration::from_millis(100);
+/// Chromium looks for requests to repeat every 20 ms, so a round takes this much longer on average.
+const TICK: Duration = Duration::from_millis(10);
+/// The round trip that is assumed before one is measured.
+pub const RTT_UNKNOWN: Duration = Duration::from_millis(50);
+/// One in this many frames may be late: 29.5 of 30 are shown in time.
+const LATE_FRAMES: f32 = 1.0 / 60.0;
+/// The number of packets that may be later than [`LATE`], in a second.
+const LATE_PACKETS: f32 = 1.0 / 60.0;
+/// A frame that is this late makes no freeze.
+const LATE: Duration = Duration::from_millis(120);
+/// The frames of a second that packets are spread over.
+const FRAMES: f32 = 30.0;
+/// The most rounds that are waited for: a browser asks ten times.
+const ROUNDS_MAX: u32 = 10;
+/// Loss of audio that is left to concealment.
+const AUDIO_LEFT: f32 = 0.01;
+/// The most earlier packets that one of audio repeats.
+const REDUNDANCY_MAX: u8 = 4;
+/// A round trip that grew by this much means a full queue: the loss is that of too many packets, and more make it worse.
+const QUEUED: Duration = Duration::from_millis(150);
+/// More packets than this in a second are a wrong report.
+const PACKETS_MAX: f32 = 10_000.0;
+/// The share of the stream's bytes that repeats may take on a path that loses little.
+const BUDGET: f32 = 0.5;
+/// The most that repeats may take: twice the stream.
+const BUDGET_MAX: f32 = 2.0;
+
+/// What is known of the path to a viewer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Path {
+    /// The share of packets that are lost on the way to the viewer, from 0 to 1.
+    pub loss: f32,
+    /// The mean number of packets that are lost in a row. 1 means that losses are independent.
+    pub burst: f32,
+    /// The share of repeated packets that were asked for again. 0 if that is not known.
+    pub asked_again: f32,
+    /// The smoothed round trip.
+    pub round_trip: Option<Duration>,
+    /// The mean deviation of the round trip (RFC 6298).
+    pub variation: Duration,
+    /// How much longer the round trip is than the shortest one was.
+    pub queued: Duration,
+    /// Whether the receiver knows the round trip, and repeats its requests by it.
+    pub knows_round_trip: bool,
+    /// The packets of video that it is sent in a second.
+    pub packets_per_second: f32,
+}
+
+/// What may be done for a viewer: what was negotiated, and what the operator allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// Whether the receiver asks for lost packets.
+    pub repairs: bool,
+    /// Whether the receiver takes forward error correction.
+    pub protection: bool,
+    /// Whether the receiver takes redundant audio.
+    pub redundancy: bool,
+    /// The longest time for which frames are held back for repairs.
+    pub hold: Duration,
+}
+
+/// How strongly video is protected by forward error correction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protection {
+    /// There are no parity packets.
+    #[default]
+    None,
+    /// A parity packet protects eight packets.
+    Light,
+    /// A parity packet protects four packets.
+    Medium,
+    /// A parity packet protects two packets.
+    Strong,
+}
+
+/// How a viewer's losses are made up for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mix {
+    /// How many times a packet is sent that the viewer asks for: 1 to 3.
+    pub copies: u8,
+    /// The time between two of these.
+    pub spacing: Duration,
+    /// The share of the stream's own bytes that repeats may take.
+    pub budget: f32,
+    /// The forward error correction of video.
+    pub protection: Protection,
+    /// The number of earlier packets that each packet of audio repeats.
+    pub redundancy: u8,
+    /// The time for which the receiver holds frames back for repairs.
+    pub hold: Duration,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self {
+            copies: 1,
+            spacing: SPACING.0,
+            budget: BUDGET,
+            protection: Protection::None,
+            redundancy: 0,
+            hold: Duration::ZERO,
+        }
+    }
+}
+
+impl Protection {
+    /// Returns the number of packets that one parity packet protects.
+    pub fn group(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Light => Some(8),
+            Self::Medium => Some(4),
+            Self::Strong => Some(2),
+        }
+    }
+
+    /// Returns the share of packets that are still lost: those of which another of the group is lost too.
+    fn residual(self, loss: f32) -> f32 {
+        self.group().map_or(loss, |group| loss * (1.0 - (1.0 - loss).powi(group.into())))
+    }
+}
+
+/// Decides the mix for a path.
+pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
+    let loss = if path.loss.is_finite() { path.loss.clamp(0.0, 1.0) } else { 0.0 };
+    if loss < LOSS_LEAST {
+        return Mix::default();
+    }
+    let copies = match loss {
+        _ if path.queued >= QUEUED || !allowed.repairs => 1,
+        _ if loss >= LOSS_THRICE => 3,
+        _ if loss >= LOSS_TWICE => 2,
+        _ => 1,
+    };
+    let spacing = spacing(path);
+    let protection = if allowed.protection { protection(path, loss) } else { Protection::None };
+    let needed = loss * f32::from(copies) * 1.5;
+    Mix {
+        copies,
+        spacing,
+        budget: (BUDGET + if copies > 1 { needed } else { 0.0 }).min(BUDGET_MAX),
+        protection,
+        redundancy: if allowed.redundancy { redundancy(loss) } else { 0 },
+        hold: match allowed.repairs {
+            true => hold(path, (copies, spacing), (loss, protection.residual(loss))).min(allowed.hold),
+            false => Duration::ZERO,
+        },
+    }
+}
+
+impl Path {
+    /// Returns the time from one request of the receiver for a packet to the next.
+    pub fn round(&self) -> Duration {
+        let by_receiver = if self.knows_round_trip { Duration::ZERO } else { ROUND_UNKNOWN };
+        self.round_trip.unwrap_or(RTT_UNKNOWN).max(by_receiver) + TICK
+    }
+
+    /// Returns the time from the arrival of a packet, if it had not been lost, to the end of its n-th round.
+    fn after(&self, rounds: u32, (copies, spacing): (u8, Duration)) -> Duration {
+        let first = DETECT + self.round_trip.unwrap_or(RTT_UNKNOWN) + 2 * self.variation;
+        first + self.round() * (rounds - 1) + spacing * u32::from(copies - 1)
+    }
+}
+
+/// Returns how long frames have to be held back.
+///
+/// `loss` is that of packets, and what protection leaves of it.
+fn hold(path: &Path, repeats: (u8, Duration), (loss, left): (f32, f32)) -> Duration {
+    // The way of the requests is taken to lose as much. Where more repeats than that are asked for again, that counts.
+    let failure = (1.0 - (1.0 - loss) * (1.0 - loss.powi(repeats.0.into()))).max(path.asked_again).min(0.95);
+    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * left / path.burst.max(1.0);
+    let fluent = rounds(events / FRAMES, failure, LATE_FRAMES).map(|rounds| path.after(rounds, repeats));
+    let whole = rounds(events, failure, LATE_PACKETS).map(|rounds| path.after(rounds, repeats).saturating_sub(LATE));
+    fluent.max(whole).unwrap_or(Duration::ZERO)
+}
+
+/// Returns the number of rounds after which this many losses have become fewer than `left`. `None` if they are already.
+fn rounds(losses: f32, failure: f32, left: f32) -> Option<u32> {
+    if losses.is_nan() || losses <= left {
+        return None;
+    }
+    let rounds = ((left / losses).ln() / failure.ln()).ceil();
+    Some((rounds as u32).clamp(1, ROUNDS_MAX))
+}
+
+fn spacing(path: &Path) -> Duration {
+    let bursts = 2.0 * (path.burst - 1.0).max(0.0) / path.packets_per_second.max(1.0);
+    Duration::from_secs_f32(bursts.min(1.0)).clamp(SPACING.0, SPACING.1)
+}
+
+fn protection(path: &Path, loss: f32) -> Protection {
+    const LONG: Duration = Duration::from_millis(40);
+    let is_far = path.round_trip.unwrap_or(RTT_UNKNOWN) >= LONG;
+    match loss {
+        _ if path.queued >= QUEUED => Protection::None,
+        _ if loss >= LOSS_THRICE => Protection::Strong,
+        _ if loss >= 0.08 => Protection::Medium,
+        _ if loss >= 0.02 && is_far => Protection::Light,
+        _ => Protection::None,
+    }
+}
+
+fn redundancy(loss: f32) -> u8 {
+    (0..REDUNDANCY_MAX).find(|depth| loss.powi(i32::from(*depth) + 1) <= AUDIO_LEFT).unwrap_or(REDUNDANCY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+    const REPAIRS: Allowed =
+        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
+    const ALL: Allowed = Allowed { protection: true, redundancy: true, ..REPAIRS };
+
+    /// 2.2 Mbit/s of video, whose receiver knows the round trip.
+    fn path(loss_percent: f32, rtt: u32) -> Path {
+        Path {
+            loss: loss_percent / 100.0,
+            burst: 1.0,
+            asked_again: 0.0,
+            round_trip: Some(rtt * MILLI),
+            variation: Duration::ZERO,
+            queued: Duration::ZERO,
+            knows_round_trip: true,
+            packets_per_second: 270.0,
+        }
+    }
+
+    #[test]
+    fn a_path_without_loss_has_none_of_it() {
+        for rtt in [20, 50, 100, 300] {
+            for loss in [0.0, 0.04] {
+                assert_eq!(decide(&path(loss, rtt), &ALL), Mix::default());
+            }
+        }
+    }
+
+    #[test]
+    fn the_hold_covers_the_rounds_that_repairs_take() {
+        let holds = |allowed: &Allowed| {
+            [1.0, 5.0, 10.0, 30.0, 50.0, 70.0]
+                .map(|loss| [20, 50, 100, 300].map(|rtt| decide(&path(loss, rtt), allowed).hold.as_millis()))
+        };
+        let unbounded = Allowed { hold: Duration::MAX, ..REPAIRS };
+        let expected = HOLDS;
+        assert_eq!(holds(&unbounded), expected, "the round trip is 20, 50, 100 and 300 ms");
+        let bounded = holds(&REPAIRS);
+        assert!(
+            bounded
+                .as_flattened()
+                .iter()
+                .zip(expected.as_flattened())
+                .all(|(hold, wanted)| *hold == (*wanted).min(600))
+        );
+        let protected = holds(&Allowed { hold: Duration::MAX, ..ALL });
+        assert!(protected.as_flattened().iter().zip(expected.as_flattened()).all(|(hold, without)| hold <= without));
+        assert!(protected[3][2] + 100 < expected[3][2], "parity shortens the hold: {protected:?}");
+    }
+
+    #[test]
+    fn repeats_protection_and_redundancy_grow_with_the_loss() {
+        let mixes = [1.0, 5.0, 10.0, 30.0, 50.0, 70.0].map(|loss| decide(&path(loss, 50), &ALL));
+        assert_eq!(mixes.map(|mix| mix.copies), [1, 2, 2, 3, 3, 3]);
+        use Protection::{Light, Medium, None, Strong};
+        assert_eq!(mixes.map(|mix| mix.protection), [None, Light, Medium, Strong, Strong, Strong]);
+        assert_eq!(mixes.map(|mix| mix.redundancy), [0, 1, 2, 3, 4, 4]);
+        assert!(mixes.is_sorted_by(|before, after| before.budget <= after.budget));
+        assert!(mixes.iter().all(|mix| (BUDGET..=BUDGET_MAX).contains(&mix.budget)));
+    }
+
+    #[test]
+    fn a_viewer_that_asks_for_nothing_is_not_made_to_wait() {
+        let mix = decide(&path(30.0, 100), &Allowed { repairs: false, ..REPAIRS });
+        assert_eq!((mix.copies, mix.hold), (1, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_receiver_that_does_not_know_the_round_trip_needs_a_longer_hold() {
+        let knows = path(10.0, 20);
+        let (short, long) = (decide(&knows, &REPAIRS), decide(&Path { knows_round_trip: false, ..knows }, &REPAIRS));
+        assert!(long.hold >= short.hold + 80 * MILLI, "{:?} {:?}", short.hold, long.hold);
+    }
+
+    #[test]
+    fn copies_outlast_bursts_and_a_full_queue_gets_none() {
+        let bursts = Path { burst: 5.0, ..path(10.0, 100) };
+        let mix = decide(&bursts, &ALL);
+        assert_eq!((mix.copies, mix.spacing.as_millis()), (2, 29));
+        let full = decide(&Path { queued: 200 * MILLI, ..bursts }, &ALL);
+        assert_eq!((full.copies, full.protection), (1, Protection::None));
+        assert!(full.hold > Duration::ZERO);
+    }
+
+    #[test]
+    fn odd_measurements_give_bounded_mixes() {
+        for loss in [f32::NAN, -1.0, 0.5, 7.0, f32::INFINITY] {
+            for burst in [0.0, f32::NAN, 1e9] {
+                for packets_per_second in [0.0, f32::NAN, 1e9] {
+                    let round_trip = Some(Duration::from_secs(30));
+                    let odd = Path { loss, burst, packets_per_second, asked_again: 2.0, round_trip, ..path(0.0, 0) };
+                    let mix = decide(&odd, &ALL);
+                    assert!(
+                        (1..=3).contains(&mix.copies) && mix.hold <= ALL.hold && mix.spacing <= SPACING.1,
+                        "{mix:?}"
+                    );
+                    assert!(mix.budget <= BUDGET_MAX && mix.redundancy <= REDUNDANCY_MAX, "{mix:?}");
+                }
+            }
+        }
+    }
+
+    /// By loss (1, 5, 10, 30, 50, 70 %) and round trip, without a limit.
+    const HOLDS: [[u128; 4]; 6] = [
+        [55, 85, 135, 525],
+        [95, 155, 255, 845],
+        [95, 155, 355, 1155],
+        [195, 405, 805, 2405],
+        [345, 645, 1145, 3145],
+        [345, 645, 1145, 3145],
+    ];
+}

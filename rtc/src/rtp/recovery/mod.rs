@@ -1,0 +1,269 @@
+//! The recovery of one viewer's losses: what the path loses now, as reports and requests tell it, and the mix that
+//! follows from it ([`decide`]).
+//!
+//! The mix gets stronger with the next report, and weaker slowly, because a path that lost packets loses them again. Loss is
+//! smoothed: over two reports (2 s) as it rises, and over [`FADE`] as it falls. The hold stays for [`HOLD_KEPT`] after a shorter
+//! one would do, because each change bends the receiver's time. One lost packet changes nothing: it counts an eighth.
+//!
+//! [`Sender`](super::Sender) carries the repeats and the hold out. A viewer without loss has no `Recovery`.
+
+mod mix;
+
+use std::time::{Duration, Instant};
+
+pub use mix::{Allowed, Mix, Path, Protection, RTT_UNKNOWN, decide};
+
+use super::feedback::ReceptionBlock;
+
+/// The time constant with which the loss falls: from 10 % to 1 % in 9 s.
+const FADE: Duration = Duration::from_secs(4);
+/// The time for which the hold stays longer than it would have to be.
+const HOLD_KEPT: Duration = Duration::from_secs(10);
+/// This many lost packets in a report count as half of what is known.
+const LOST_FULL: f32 = 4.0;
+/// The streams of a viewer that are followed: its renditions of video, or its audio.
+const STREAMS_MAX: usize = 4;
+/// The packets that a first report is taken to be about: a third of a second of video.
+const PACKETS_FIRST: f32 = 100.0;
+/// A report about more packets than this is wrong, or comes after a long pause.
+const PACKETS_MAX: u32 = 100_000;
+
+/// What one viewer's track knows when a report comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// The smoothed round trip.
+    pub round_trip: Option<Duration>,
+    /// The mean deviation of the round trip.
+    pub variation: Duration,
+    /// Whether the receiver knows the round trip.
+    pub knows_round_trip: bool,
+    /// The packets that were asked for, each counted once.
+    pub asked: u32,
+    /// Those of them that were asked for again after a repeat.
+    pub asked_again: u32,
+    /// The runs of packets in a row among those asked for.
+    pub runs: u32,
+}
+
+/// The recovery of one viewer's losses.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    streams: Vec<Stream>,
+    loss: f32,
+    burst: f32,
+    asked_again: f32,
+    packets_per_second: f32,
+    least: Option<Duration>,
+    reported: Option<Instant>,
+    mix: Mix,
+    lower: Option<Lower>,
+}
+
+/// What the last report on a stream said.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    ssrc: u32,
+    highest: u32,
+    lost: i32,
+    at: Instant,
+    asked: u32,
+    asked_again: u32,
+    runs: u32,
+}
+
+/// A shorter hold that would do.
+#[derive(Clone, Copy, Debug)]
+struct Lower {
+    since: Instant,
+    /// The longest that was needed since.
+    hold: Duration,
+}
+
+impl Recovery {
+    /// Takes in a report on one of the viewer's streams. Returns the mix from now on.
+    pub fn handle_report(&mut self, block: &ReceptionBlock, known: &Known, allowed: &Allowed, now: Instant) -> &Mix {
+        let (loss, lost) = self.lost_since(block, known, now);
+        let elapsed = self.reported.map_or(FADE, |before| now.saturating_duration_since(before));
+        self.reported = Some(now);
+        let weight = match loss > self.loss {
+            true => (lost / (2.0 * LOST_FULL)).clamp(0.125, 0.5),
+            false => elapsed.as_secs_f32() / (elapsed + FADE).as_secs_f32(),
+        };
+        self.loss += (loss - self.loss) * weight;
+        // The shortest round trip is forgotten slowly, for a viewer whose network changes.
+        let round_trip = known.round_trip.unwrap_or(RTT_UNKNOWN);
+        let least = self.least.map_or(round_trip, |least| round_trip.min(least + least / 64));
+        self.least = Some(least);
+        let path = Path {
+            loss: self.loss,
+            burst: self.burst,
+            asked_again: self.asked_again,
+            round_trip: known.round_trip,
+            variation: known.variation.min(round_trip / 2),
+            queued: round_trip.saturating_sub(least),
+            knows_round_trip: known.knows_round_trip,
+            packets_per_second: self.packets_per_second,
+        };
+        let mix = decide(&path, allowed);
+        self.mix = Mix { hold: self.steady(mix.hold, now), ..mix };
+        &self.mix
+    }
+
+    /// Returns the mix.
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// Returns the smoothed loss, from 0 to 1.
+    pub fn loss(&self) -> f32 {
+        self.loss
+    }
+
+    /// Returns the share of packets that were lost since the report before, and their number. A report may be lost itself, so
+    /// the counts since the beginning are compared.
+    fn lost_since(&mut self, block: &ReceptionBlock, known: &Known, now: Instant) -> (f32, f32) {
+        let new = Stream {
+            ssrc: block.ssrc,
+            highest: block.highest_sequence,
+            lost: block.cumulative_lost,
+            at: now,
+            asked: known.asked,
+            asked_again: known.asked_again,
+            runs: known.runs,
+        };
+        let first = f32::from(block.fraction_lost) / 256.0;
+        let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == block.ssrc) else {
+            if self.streams.len() == STREAMS_MAX {
+                self.streams.remove(0);
+            }
+            self.streams.push(new);
+            return (first, first * PACKETS_FIRST);
+        };
+        let before = std::mem::replace(stream, new);
+        let expected = block.highest_sequence.wrapping_sub(before.highest);
+        if expected == 0 || expected > PACKETS_MAX {
+            return (first, 0.0);
+        }
+        let lost = block.cumulative_lost.wrapping_sub(before.lost).clamp(0, expected as i32) as f32;
+        let elapsed = now.saturating_duration_since(before.at).as_secs_f32();
+        if elapsed > 0.1 {
+            let rate = expected as f32 / elapsed;
+            let is_first = self.packets_per_second == 0.0;
+            self.packets_per_second += (rate - self.packets_per_second) * if is_first { 1.0 } else { 0.25 };
+        }
+        let asked = new.asked.wrapping_sub(before.asked) as f32;
+        if asked >= LOST_FULL {
+            let again = new.asked_again.wrapping_sub(before.asked_again) as f32 / asked;
+            self.asked_again += (again.min(1.0) - self.asked_again) * 0.25;
+            let runs = new.runs.wrapping_sub(before.runs).max(1) as f32;
+            let burst = self.burst.max(1.0);
+            self.burst = burst + (asked / runs - burst) * 0.25;
+        }
+        (lost / expected as f32, lost)
+    }
+
+    fn steady(&mut self, wanted: Duration, now: Instant) -> Duration {
+        let current = self.mix.hold;
+        if wanted >= current {
+            self.lower = None;
+            return wanted;
+        }
+        let lower = self.lower.get_or_insert(Lower { since: now, hold: wanted });
+        lower.hold = lower.hold.max(wanted);
+        let Lower { since, hold } = *lower;
+        if now.saturating_duration_since(since) < HOLD_KEPT {
+            return current;
+        }
+        self.lower = None;
+        hold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: Allowed =
+        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
+
+    /// Reports once a second of 270 packets, of which as many are lost as `percent` says for each second.
+    fn holds(percent: impl IntoIterator<Item = u32>) -> Vec<(f32, u128)> {
+        let (mut recovery, mut now) = (Recovery::default(), Instant::now());
+        let (mut highest, mut lost) = (0, 0);
+        let known = Known { round_trip: Some(Duration::from_millis(50)), knows_round_trip: true, ..Known::default() };
+        let second = |percent: u32| {
+            now += Duration::from_secs(1);
+            let lost_now = 270 * percent / 100;
+            highest += 270;
+            lost += lost_now as i32;
+            let block = ReceptionBlock {
+                ssrc: 7,
+                fraction_lost: (lost_now * 256 / 270) as u8,
+                cumulative_lost: lost,
+                highest_sequence: highest,
+                jitter: 0,
+                last_sender_report: 0,
+                delay: 0,
+            };
+            let hold = recovery.handle_report(&block, &known, &ALLOWED, now).hold;
+            (recovery.loss(), hold.as_millis())
+        };
+        percent.into_iter().map(second).collect()
+    }
+
+    #[test]
+    fn the_hold_grows_within_two_reports_and_shrinks_after_ten_seconds() {
+        let holds = holds([0, 0, 10, 10, 10].into_iter().chain([0; 60]));
+        assert_eq!(holds[1].1, 0);
+        assert!(holds[2].1 >= 100 && holds[3].1 >= 140, "{holds:?}");
+        assert!(holds[5..14].iter().all(|(_, hold)| *hold >= 140), "{holds:?}");
+        assert_eq!(holds[64].1, 0, "{holds:?}");
+        let shrinks = holds.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
+        assert!((1..=4).contains(&shrinks), "{holds:?}");
+    }
+
+    #[test]
+    fn one_packet_in_a_report_now_and_then_holds_nothing_back() {
+        let (mut recovery, mut now) = (Recovery::default(), Instant::now());
+        let known = Known { round_trip: Some(Duration::from_millis(50)), knows_round_trip: true, ..Known::default() };
+        for second in 1..200 {
+            now += Duration::from_secs(1);
+            let block = ReceptionBlock {
+                ssrc: 7,
+                fraction_lost: u8::from(second % 10 == 0),
+                cumulative_lost: second / 10,
+                highest_sequence: second as u32 * 270,
+                jitter: 0,
+                last_sender_report: 0,
+                delay: 0,
+            };
+            let mix = recovery.handle_report(&block, &known, &ALLOWED, now);
+            assert_eq!((mix.hold, mix.copies), (Duration::ZERO, 1), "second {second}");
+        }
+    }
+
+    #[test]
+    fn a_lost_report_and_one_that_counts_back_change_little() {
+        let (mut recovery, now) = (Recovery::default(), Instant::now());
+        let known = Known::default();
+        let mut report = |at: u64, highest_sequence: u32, cumulative_lost: i32, fraction_lost: u8| {
+            let block = ReceptionBlock {
+                ssrc: 7,
+                fraction_lost,
+                cumulative_lost,
+                highest_sequence,
+                jitter: 0,
+                last_sender_report: 0,
+                delay: 0,
+            };
+            recovery.handle_report(&block, &known, &ALLOWED, now + Duration::from_secs(at));
+            recovery.loss()
+        };
+        report(1, 270, 27, 26);
+        let loss = report(3, 810, 81, 0); // The report of the second that lost 20 % is lost, and this one lost none.
+        assert!((0.04..0.11).contains(&loss), "{loss}");
+        let loss = report(4, 100, i32::MIN, 255);
+        assert!(loss < 0.3, "{loss}");
+        assert!(report(5, 370, i32::MAX, 0).is_finite());
+    }
+}
