@@ -11,7 +11,7 @@ import { type Latency, unixMs, type WhepReadings, whepLatency } from './latency'
 import { browserNow } from './node_clock';
 import type { Picture } from './pictures';
 import { type Problem, RequestError } from './problem';
-import { iceRestartFragment, withIceFragment, withStereoOpus } from './sdp';
+import { iceRestartFragment, playersOffer, withIceFragment } from './sdp';
 import type { Session } from './session';
 import { SessionClock } from './session_clock';
 import { SessionResource } from './session_resource';
@@ -123,7 +123,7 @@ export class WhepSession implements Session {
     try {
       if (!peer || !this.#resource) throw new Error('no session to restart');
       const offer = await peer.createOffer({ iceRestart: true });
-      await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+      await peer.setLocalDescription({ type: 'offer', sdp: playersOffer(offer.sdp ?? '') });
       const fragment = iceRestartFragment(offer.sdp ?? '');
       if (!fragment) throw new Error('the offer has no ICE credentials');
       const answered = await this.#resource.restart(fragment);
@@ -200,7 +200,7 @@ export class WhepSession implements Session {
   async #offer(): Promise<RTCPeerConnection> {
     const peer = this.#makePeer();
     const offer = await peer.createOffer();
-    await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+    await peer.setLocalDescription({ type: 'offer', sdp: playersOffer(offer.sdp ?? '') });
     return peer;
   }
 
