@@ -232,6 +232,14 @@ label_values! {
     AudioOnly => "audio_only",
     /// Frames stopped during playback, and a new connection did not help.
     Stalled => "stalled",
+    /// Most packets were lost on the way to the viewer.
+    Lossy => "lossy",
+    /// Packets were lost on the way to the viewer, and video was frozen for a tenth of the time.
+    Frozen => "frozen",
+    /// Packets were lost on the way to the viewer, and a twentieth of the audio was missing.
+    AudioGaps => "audio_gaps",
+    /// The player tried WHEP again beside LL-HLS, and the network still did not carry it.
+    StillPoor => "still_poor",
     /// The player stated another reason.
     Other => "other",
 }

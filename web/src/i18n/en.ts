@@ -77,6 +77,8 @@ export const en = {
   'watch.badge.mic': 'You are on mic. Playing via WebRTC, without your own audio',
   'watch.badge.hls': 'Playing via low-latency HLS',
   'watch.fallback': 'WebRTC is not available at the moment, so the player uses LL-HLS. It switches back by itself.',
+  'watch.fallback.poor':
+    'Your connection loses too much for WebRTC, so the player uses LL-HLS, with more delay. It switches back by itself when the connection is better.',
 
   'state.connecting': 'Connecting…',
   'state.recovering': 'Reconnecting…',

@@ -77,6 +77,7 @@ export const zh: Messages = {
   'watch.badge.mic': '您正在连麦：通过 WebRTC 播放，不含您自己的声音',
   'watch.badge.hls': '正在通过低延迟 HLS 播放',
   'watch.fallback': '暂时无法使用 WebRTC，已改用 LL-HLS 播放；恢复后会自动切换回来。',
+  'watch.fallback.poor': '当前网络丢包严重，WebRTC 播放不流畅，已改用延迟稍高的 LL-HLS；网络好转后会自动切换回来。',
 
   'state.connecting': '正在连接…',
   'state.recovering': '正在重新连接…',

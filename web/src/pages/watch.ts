@@ -5,7 +5,7 @@ import { Api } from '../api/api';
 import { NODE, pageOf } from '../api/node';
 import { type Room, viewerCount } from '../api/room';
 import { Speech } from '../i18n/language';
-import { type Room as LiveRoom, Player } from '../player';
+import { type Room as LiveRoom, Player, type Reason } from '../player';
 import { keptQuery, openPage } from './address';
 import { announce, copyText } from './clipboard';
 import { controls } from './controls';
@@ -24,6 +24,8 @@ declare global {
   }
 }
 
+/** The reasons to leave WebRTC that are the network's quality. */
+const POOR: readonly Reason[] = ['lossy', 'frozen', 'audio_gaps', 'still_poor'];
 const REFRESH_MS = 5000;
 const ROOM_AFTER_MS = 800;
 
@@ -57,7 +59,7 @@ function build(): void {
   const latency = h('span', { class: 'chip', hidden: true, 'data-badge': 'latency', title: say('watch.latency') });
   const heading = h('h1', {});
   const subtitle = h('p', { class: 'sub' });
-  const hint = h('p', { class: 'hint', hidden: true }, say('watch.fallback'));
+  const hint = h('p', { class: 'hint', role: 'status', hidden: true });
   const panel = statsPanel(speech, player);
   const stage = h('div', { class: 'stage', role: 'region', 'aria-label': say('watch.player') });
   const message = notice(speech, player, address.room);
@@ -76,6 +78,8 @@ function build(): void {
     transport.title = shown === 'none' ? '' : say(`watch.badge.${shown}`);
     latency.hidden = shown === 'none' || player.stats.latencyMs === null;
     hint.hidden = !(playing && shown === 'hls' && player.preferred === 'auto');
+    const isPoor = player.fallback !== null && POOR.includes(player.fallback);
+    hint.textContent = hint.hidden ? '' : say(isPoor ? 'watch.fallback.poor' : 'watch.fallback');
   };
   const drawRoom = () => {
     const title = (isRoom && (entered?.state.title || room?.state?.title)) || address.room;

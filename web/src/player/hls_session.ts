@@ -47,6 +47,9 @@ export class HlsSession implements Session {
   #mediaRecoveries = 0;
   #bytesReceived = 0;
   #freezes = 0;
+  /** How long the video stood still, without the present freeze. */
+  #frozenMs = 0;
+  #frozenSince: number | null = null;
   #jumped = false;
   #aligningSince: number | null = null;
   #grewAt = 0;
@@ -73,7 +76,8 @@ export class HlsSession implements Session {
     const signal = this.#life.signal;
     this.video.addEventListener('ended', () => this.#listener.ended(), { signal });
     // `waiting` also fires once before the first frame. After the first frame it is a freeze that the viewer sees.
-    this.video.addEventListener('waiting', () => this.video.currentTime > 0 && this.#freezes++, { signal });
+    this.video.addEventListener('waiting', () => this.video.currentTime > 0 && this.#freeze(), { signal });
+    this.video.addEventListener('playing', () => this.#thaw(), { signal });
     if (module.default.isSupported()) this.#openHls(module);
     else if (this.video.canPlayType('application/vnd.apple.mpegurl') !== '') await this.#openNative();
     else this.#fail('unsupported', 'This browser supports neither Media Source Extensions nor HLS.');
@@ -86,10 +90,21 @@ export class HlsSession implements Session {
       freezes: this.#freezes,
       rtt: null,
       codec: this.#hls?.levels[Math.max(this.#hls.currentLevel, 0)]?.videoCodec ?? '',
+      network: { frozenMs: this.#frozenMs + (this.#frozenSince ? performance.now() - this.#frozenSince : 0) },
     };
     const playing = this.#playing();
     if (playing !== undefined) this.#lookAtDates(playing - this.video.currentTime * 1000);
     return { latency: hlsLatency(playing, browserNow(), clock), readings };
+  }
+
+  #freeze(): void {
+    this.#freezes++;
+    this.#frozenSince ??= performance.now();
+  }
+
+  #thaw(): void {
+    if (this.#frozenSince !== null) this.#frozenMs += performance.now() - this.#frozenSince;
+    this.#frozenSince = null;
   }
 
   #lookAtDates(zero: number): void {

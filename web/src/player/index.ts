@@ -6,5 +6,5 @@ export type { LatencyMethod } from './latency';
 export { Player, type PlayerEvents, type PlayerOptions } from './player';
 export { type Problem, RequestError } from './problem';
 export type { Stats } from './stats';
-export type { Choice, Reason, State, Transport } from './transport_choice';
+export type { Choice, Reason, State, Transport } from './transport_words';
 export { WhipSession } from './whip_session';

@@ -9,21 +9,24 @@ import { type AvSync, Endpoint } from './endpoint';
 import { FrameWatch } from './frame_watch';
 import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency, LatencyMethod } from './latency';
+import { NetworkWatch } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
 import { askRoom } from './room_state';
 import type { Session } from './session';
 import { Stage } from './stage';
 import { NO_STATS, RunningMedian, type SessionReadings, type Stats } from './stats';
+import { TransportChoice } from './transport_choice';
 import {
   type Choice,
   type Effect,
   type Input,
+  MEDIA_REASONS,
   type Reason,
   type State,
+  TIMING,
   type Transport,
-  TransportChoice,
-} from './transport_choice';
+} from './transport_words';
 import { WhepSession } from './whep_session';
 
 export interface PlayerOptions {
@@ -49,8 +52,8 @@ export interface PlayerOptions {
 export interface PlayerEvents {
   /** The state changed. `reason` says why, for every state except `playing`, `idle` and `closed`. */
   state: { state: State; reason?: Reason; detail?: string };
-  /** The transport that is shown changed. */
-  transport: { transport: Transport };
+  /** The transport that is shown changed. `reason` says why it is LL-HLS and not WHEP, if the player decided it. */
+  transport: { transport: Transport; reason?: Reason };
   latency: {
     latencyMs: number;
     method: LatencyMethod;
@@ -75,10 +78,11 @@ const HLS_STALL_MS = 6000; // hls.js nudges a stalled element by itself after 1 
 const MEASURE_MS = 500;
 const ASLEEP_MS = 5000; // If a timer is this late, the machine has slept.
 
-/** A session, together with the watch of its frames. */
+/** A session, together with the watches of its frames and of its network. */
 interface Live<S extends Session> {
   session: S;
   watch: FrameWatch;
+  network: NetworkWatch;
   picture: Picture | null;
   pictures: number;
   unwatch: () => void;
@@ -99,13 +103,18 @@ export class Player extends Emitter<PlayerEvents> {
   #lastTotals: { at: number; bytes: number; pictures: number } | null = null;
   #stats: Stats = { ...NO_STATS };
   readonly #whepGivenUp: Partial<Record<Reason, number>> = {};
+  #fallback: Reason | null = null;
+  #usualFps: number | null = null;
   #started: PromiseWithResolver | null = null;
   #mic: Mic | null = null;
 
   constructor(options: PlayerOptions) {
     super();
     this.#endpoint = new Endpoint(options.url, options.room, options.token, options.sync);
-    this.#choice = new TransportChoice(options.prefer ?? 'auto', Math.random);
+    // To try WHEP beside LL-HLS costs data, so it is rare for a viewer who wants to save data.
+    const { limitMs } = TIMING.doubted;
+    const timing = savesData() ? { ...TIMING, doubted: { firstMs: limitMs, limitMs } } : TIMING;
+    this.#choice = new TransportChoice(options.prefer ?? 'auto', Math.random, timing);
     this.#clock = new NodeClock(this.#endpoint);
     this.#stage = new Stage(options.element, options.muted ?? true, () => this.#emitSound());
     const { dataset } = this.container;
@@ -133,6 +142,11 @@ export class Player extends Emitter<PlayerEvents> {
   /** Returns the transport that is shown. */
   get transport(): Transport {
     return this.#choice.shown;
+  }
+
+  /** Returns why LL-HLS is shown and not WHEP, if the player decided it. */
+  get fallback(): Reason | null {
+    return this.#fallback;
   }
 
   get preferred(): Choice {
@@ -310,7 +324,7 @@ export class Player extends Emitter<PlayerEvents> {
         this.#hls = end(this.#hls);
         return;
       case 'show':
-        return this.#show(effect.transport);
+        return this.#show(effect.transport, effect.reason);
       case 'ask_room':
         void this.#askRoom();
         return;
@@ -389,7 +403,8 @@ export class Player extends Emitter<PlayerEvents> {
     let isSeen = false;
     const watch = new FrameWatch(stallMs);
     if (document.hidden) watch.pause();
-    const live: Live<S> = { session, watch, picture: null, pictures: 0, unwatch: () => {} };
+    const network = new NetworkWatch(this.#usualFps);
+    const live: Live<S> = { session, watch, network, picture: null, pictures: 0, unwatch: () => {} };
     const onPicture = (picture: Picture) => {
       live.picture = picture;
       live.pictures++;
@@ -404,7 +419,8 @@ export class Player extends Emitter<PlayerEvents> {
     return live;
   }
 
-  #show(transport: Transport): void {
+  #show(transport: Transport, reason?: Reason): void {
+    this.#fallback = reason ?? null;
     const live = this.#shownLive(transport);
     if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
     else if (live) this.#stage.swapTo(live.session.video);
@@ -415,7 +431,7 @@ export class Player extends Emitter<PlayerEvents> {
     dataset['transport'] = transport;
     delete dataset['latencyMs'];
     delete dataset['latencyMethod'];
-    this.emit('transport', { transport });
+    this.emit('transport', { transport, ...(reason ? { reason } : {}) });
     if (transport === 'none') this.#mic?.programGone();
   }
 
@@ -458,7 +474,10 @@ export class Player extends Emitter<PlayerEvents> {
     if (this.#whep && !this.#whep.session.mayLackPictures && this.#whep.watch.stalled(performance.now()))
       this.#apply({ kind: 'whep_stalled' });
     if (this.#hls?.watch.stalled(performance.now())) this.#apply({ kind: 'hls_stalled' });
-    void this.#measure();
+    const shown = this.#measured();
+    void this.#measure(shown);
+    // A session that is on trial is measured as well.
+    if (this.#whep && this.#whep !== shown && this.transport === 'hls') void this.#measure(this.#whep);
   }
 
   #onVisibility(): void {
@@ -477,24 +496,35 @@ export class Player extends Emitter<PlayerEvents> {
       live?.watch.resume(performance.now());
       live?.session.wake();
     }
-    this.#apply({ kind: 'online' });
+    this.#apply({ kind: 'woke' });
   }
 
   // Measuring
 
-  #measured(): Pick<Live<Session>, 'session' | 'picture' | 'pictures'> | null {
+  #measured(): Measurable | null {
     return this.transport === 'mic' ? (this.#mic?.live ?? null) : this.#shownLive(this.transport);
   }
 
-  async #measure(): Promise<void> {
-    const live = this.#measured();
+  async #measure(live: Measurable | null): Promise<void> {
     if (!live) return;
     const { latency, readings } = await live.session
       .measure(live.picture, this.#clock.offset)
       .catch(() => NOTHING_READ);
-    if (this.#life.signal.aborted || live.session !== this.#measured()?.session) return;
+    if (this.#life.signal.aborted) return;
+    if (readings) this.#judge(live, readings);
+    if (live.session !== this.#measured()?.session) return;
     if (latency && this.state === 'playing') this.#emitLatency(latency);
     if (readings) this.#emitStats(live, readings);
+  }
+
+  /** A hidden page is not judged, because a browser saves work there. */
+  #judge({ session }: Measurable, { network }: SessionReadings): void {
+    const live = session === this.#whep?.session ? this.#whep : session === this.#hls?.session ? this.#hls : null;
+    if (!live || document.hidden) return;
+    const verdict = live.network.sample(network, performance.now());
+    if (live === this.#whep) this.#usualFps = live.network.usualFps ?? this.#usualFps;
+    if (verdict.poor !== null || verdict.fit !== null)
+      this.#apply({ kind: live === this.#whep ? 'whep_judged' : 'hls_judged', verdict });
   }
 
   #emitLatency({ ms, method }: Latency): void {
@@ -509,7 +539,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.emit('latency', { latencyMs, method, transport: this.transport, clock, errorMs });
   }
 
-  #emitStats(live: Pick<Live<Session>, 'session' | 'pictures'>, readings: SessionReadings): void {
+  #emitStats(live: Measurable, readings: SessionReadings): void {
     const at = performance.now();
     const last = this.#lastTotals;
     if (last && at - last.at < 950) return; // People cannot read figures that change more than once a second.
@@ -547,8 +577,14 @@ export class Player extends Emitter<PlayerEvents> {
   }
 }
 
-const MEDIA_REASONS: Reason[] = ['blocked', 'no_packet', 'no_picture', 'audio_only', 'stalled'];
 const NOTHING_READ = { latency: null, readings: null };
+
+type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
+
+/** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
+function savesData(): boolean {
+  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
+}
 
 function end<S extends Session>(live: Live<S> | null): null {
   live?.unwatch();

@@ -1,5 +1,5 @@
-// Reads and changes SDP text where WebRTC has no API for it: to ask for stereo Opus (RFC 7587 §7), and for the
-// fragments of an ICE restart (RFC 8840).
+// Reads and changes SDP text where WebRTC has no API for it: to ask for stereo Opus (RFC 7587 §7), for lost audio once
+// more and for round trips (RFC 4585 §4.2, RFC 3611 §4.4), and for the fragments of an ICE restart (RFC 8840).
 //
 // Works line by line and never throws. Text that is not as expected is returned unchanged.
 
@@ -17,6 +17,34 @@ export function withStereoOpus(sdp: string): string {
   return sdp.replace(/^(a=fmtp:(\d+) )([^\r\n]*)/gm, (line, head: string, payload: string, rest: string) =>
     opus.has(payload) && !/(^|;)\s*stereo=/.test(rest) ? `${head}${rest};stereo=1` : line,
   );
+}
+
+/**
+ * The feedback that browsers send when it is agreed on, and do not offer by themselves. With `nack` a lost packet of Opus
+ * is sent once more. With `rrtr` a receiver measures the round trip by RTCP.
+ */
+const FEEDBACK = { audio: ['nack', 'rrtr'], video: ['rrtr'] };
+/** Formats of video that only repair another one. Their feedback is that of the format which they repair. */
+const REPAIRS = /^(rtx|red|ulpfec|flexfec-03)$/i;
+
+/** Returns the offer with the feedback of `FEEDBACK` for Opus and for each codec of video. */
+export function withFeedback(sdp: string): string {
+  return sdp.replace(/^m=(audio|video) [\s\S]*?(?=^m=|(?![\s\S]))/gm, (section, kind: 'audio' | 'video') =>
+    section.replace(
+      /^a=rtpmap:(\d+) ([\w-]+)\/[^\r\n]*(\r?\n)/gm,
+      (line, payload: string, codec: string, end: string) => {
+        const isMedia = kind === 'audio' ? codec.toLowerCase() === 'opus' : !REPAIRS.test(codec);
+        const lacks = (feedback: string) => !new RegExp(`^a=rtcp-fb:${payload} ${feedback}\\r?$`, 'm').test(section);
+        const added = isMedia ? FEEDBACK[kind].filter(lacks) : [];
+        return line + added.map((feedback) => `a=rtcp-fb:${payload} ${feedback}${end}`).join('');
+      },
+    ),
+  );
+}
+
+/** Returns what the player sends in place of the browser's own offer. */
+export function playersOffer(sdp: string): string {
+  return withFeedback(withStereoOpus(sdp));
 }
 
 /** Makes the body of the PATCH that asks for an ICE restart, from the browser's new local description. */

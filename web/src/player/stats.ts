@@ -1,7 +1,8 @@
 // Defines the statistics of the player: one flat record, the same for both transports.
 
 import type { LatencyMethod } from './latency';
-import type { Reason, Transport } from './transport_choice';
+import type { NetworkReadings } from './network_watch';
+import type { Reason, Transport } from './transport_words';
 
 export interface Stats {
   transport: Transport;
@@ -54,6 +55,7 @@ export interface SessionReadings {
   freezes: number;
   rtt: number | null;
   codec: string;
+  network: NetworkReadings;
 }
 
 /** Computes the median of the last few values, so that one late frame does not change it. */

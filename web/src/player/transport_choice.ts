@@ -5,70 +5,24 @@
 // The shown session is closed only after its successor has shown a frame, or when there is nothing to watch. The driver
 // drops inputs of sessions that it has closed, so an input always concerns the current session. A session plays audio
 // alone only in a room without video, so the viewer never stays before a black picture.
+//
+// A network may carry WHEP so badly that LL-HLS is better (network_watch.ts judges it). Then LL-HLS gets ready beside WHEP
+// and takes over with its first frame. Whenever WHEP is tried again beside LL-HLS, it plays unseen until it is judged to be fit.
+// If LL-HLS turns out to be worse than WHEP was, the viewer goes back. None of this happens to a viewer who chose the
+// transport, on a hidden page, or on mic.
 
-import { type Backoff, backoffMs } from './backoff';
-
-/** `mic` is the return feed of a person on mic, by WHEP. This state machine does not own its sessions. */
-export type Transport = 'whep' | 'hls' | 'mic' | 'none';
-
-/** `auto` is WHEP with LL-HLS as the fallback. The others stay with one transport. */
-export type Choice = 'auto' | 'whep' | 'hls';
-
-export type State = 'idle' | 'connecting' | 'waiting' | 'playing' | 'recovering' | 'failed' | 'closed';
-
-export type Reason =
-  | 'not_live' // Nobody publishes in this room.
-  | 'interrupted' // The publisher lost the connection and is expected back. The session is kept.
-  | 'ended' // The program has ended.
-  | 'unauthorized' // The token is missing, wrong or expired.
-  | 'no_codec' // The browser plays none of the room's codecs.
-  | 'full' // The node accepts no more viewers of this kind.
-  | 'refused' // The node answered with another error.
-  | 'unreachable' // No answer came.
-  | 'blocked' // Signalling works, but the connection is not made, because UDP is blocked.
-  | 'no_packet' // The connection was made, and no media came.
-  | 'no_picture' // Video came, and the browser showed no frame of it.
-  | 'audio_only' // Only audio came, and the room has video.
-  | 'stalled' // Frames stopped.
-  | 'unsupported'; // The browser lacks a feature that is needed.
-
-export type Input =
-  | { kind: 'play' }
-  | { kind: 'close' }
-  | { kind: 'prefer'; choice: Choice }
-  | { kind: 'online' }
-  | { kind: 'visible'; visible: boolean }
-  | { kind: 'park' } // The return feed is shown, so the sessions of the program end.
-  | { kind: 'unpark' } // The program is shown again, by the transport that played before.
-  | { kind: 'whep_answered' }
-  | { kind: 'whep_connected' }
-  | { kind: 'whep_received'; media: 'audio' | 'video' } // The first packets of this kind came.
-  | { kind: 'whep_audio' } // Audio has come, and no frame for a while.
-  | { kind: 'whep_frame' }
-  | { kind: 'whep_pictures' } // A frame was shown, perhaps after audio alone.
-  | { kind: 'whep_refused'; status: number; detail?: string; retryAfterMs?: number }
-  | { kind: 'whep_unsupported' }
-  | { kind: 'whep_down' }
-  | { kind: 'whep_lost' }
-  | { kind: 'whep_stalled' }
-  | { kind: 'whep_restart_failed' }
-  | { kind: 'hls_frame' }
-  | { kind: 'hls_not_live' }
-  | { kind: 'hls_ended' }
-  | { kind: 'hls_stalled' }
-  | { kind: 'hls_failed'; reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused'; detail?: string }
-  | { kind: 'room'; room: 'live' | 'interrupted' | 'gone' | 'unknown'; video?: boolean };
-
-export type Effect =
-  | { do: 'open_whep' }
-  | { do: 'restart_whep' }
-  | { do: 'close_whep'; reason?: Reason } // With a reason, WHEP is given up for now.
-  | { do: 'play_audio' } // Plays the audio of the WHEP session without waiting for frames.
-  | { do: 'open_hls' }
-  | { do: 'close_hls' }
-  | { do: 'show'; transport: Transport }
-  | { do: 'ask_room' }
-  | { do: 'state'; state: State; reason?: Reason; detail?: string };
+import { backoffMs } from './backoff';
+import type { Verdict } from './network_watch';
+import {
+  type Choice,
+  type Effect,
+  type Input,
+  type Reason,
+  type State,
+  TIMING,
+  type Timing,
+  type Transport,
+} from './transport_words';
 
 type WhepPhase =
   | 'off'
@@ -90,47 +44,6 @@ interface Leg<Phase> {
   failures: number;
   playingSince: number;
 }
-
-export interface Timing {
-  /** The longest time from sending the offer to its answer. */
-  askMs: number;
-  /**
-   * The longest time from the answer until ICE and DTLS are connected. If UDP is blocked, falling back takes this long.
-   */
-  connectMs: number;
-  /** The longest time from connecting to the first frame. It covers the start of re-encoding a stream with B-frames. */
-  firstFrameMs: number;
-  /** While audio plays alone, the room is asked this often whether it has video. */
-  aloneMs: number;
-  /** The longest time from opening HLS to the first frame. */
-  hlsFirstFrameMs: number;
-  /** The longest time from an ICE restart to the next frame. */
-  restartMs: number;
-  /** The time to wait for the room's state, and between two requests for the state of an interrupted room. */
-  askRoomMs: number;
-  /** Playing for this long resets the count of failures. */
-  goodSpellMs: number;
-  /** The waits before WHEP is tried again while HLS plays. */
-  probe: Backoff;
-  /** The waits before the next attempt while nothing is shown. */
-  retry: Backoff;
-  /** The waits before the next attempt while the room is not live. */
-  notLive: Backoff;
-}
-
-export const TIMING: Timing = {
-  askMs: 6000,
-  connectMs: 3000,
-  firstFrameMs: 3000,
-  aloneMs: 5000,
-  hlsFirstFrameMs: 15_000,
-  restartMs: 2500,
-  askRoomMs: 2000,
-  goodSpellMs: 10_000,
-  probe: { firstMs: 5000, limitMs: 60_000 },
-  retry: { firstMs: 500, limitMs: 10_000 },
-  notLive: { firstMs: 1000, limitMs: 4000 },
-};
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -155,6 +68,17 @@ export class TransportChoice {
   #videoMissedSince = NEVER;
   /** Whether a frame has come since the last stall. Only the state `still` looks at it. */
   #flows = true;
+  /** The network does not carry the WHEP session that is shown, so LL-HLS is being opened. */
+  #leaving: { reason: Reason; harm: number } | null = null;
+  /** The WHEP session plays unseen beside LL-HLS until it is judged. */
+  #trial = false;
+  /** How often in a row the network did not carry WHEP. */
+  #doubts = 0;
+  /** The harm with which WHEP was left. */
+  #harmLeft = Number.POSITIVE_INFINITY;
+  /** Until then WHEP is not left, because LL-HLS was worse. */
+  #keptUntil = Number.NEGATIVE_INFINITY;
+  #whyNotWhep: Reason | undefined;
   #whep: Leg<WhepPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #hls: Leg<HlsPhase> = { phase: 'off', until: NEVER, failures: 0, playingSince: 0 };
   #effects: Effect[] = [];
@@ -216,10 +140,12 @@ export class TransportChoice {
         this.#prefer(input.choice, now);
         return;
       case 'online':
-        this.#hurry(now);
+      case 'woke':
+        this.#hurry(input.kind === 'online', now);
         return;
       case 'visible':
         this.#visible = input.visible;
+        if (this.#trial && !this.#visible) this.#whepEnters('resting', now, true);
         return;
       case 'room':
         this.#heardOfVideo(input.video, now);
@@ -241,7 +167,7 @@ export class TransportChoice {
         return;
       case 'whep_pictures':
         this.#alone = 'no';
-        if (this.#whep.phase === 'playing') this.#whep.until = NEVER;
+        if (this.#whep.phase === 'playing' && !this.#trial) this.#whep.until = NEVER;
         return;
       case 'whep_frame':
         this.#whepPlays(now);
@@ -253,7 +179,8 @@ export class TransportChoice {
         this.#whepGivesUp('unsupported', now);
         return;
       case 'whep_down':
-        if (this.#whep.phase === 'playing' || this.#whep.phase === 'held') this.#restart(now);
+        if (this.#trial) this.#whepFails('blocked', now);
+        else if (this.#whep.phase === 'playing' || this.#whep.phase === 'held') this.#restart(now);
         else if (this.#whepOpening() && this.#whep.phase !== 'restarting') this.#whepFails('blocked', now);
         return;
       case 'whep_lost':
@@ -261,10 +188,17 @@ export class TransportChoice {
         return;
       case 'whep_stalled':
         this.#flows = false;
-        if (this.#whep.phase === 'playing' && this.#alone !== 'still') this.#hold('whep', now);
+        if (this.#trial) this.#whepFails('stalled', now);
+        else if (this.#whep.phase === 'playing' && this.#alone !== 'still') this.#hold('whep', now);
         return;
       case 'whep_restart_failed':
         if (this.#whep.phase === 'restarting') this.#reopen(now);
+        return;
+      case 'whep_judged':
+        this.#whepJudged(input.verdict, now);
+        return;
+      case 'hls_judged':
+        this.#hlsJudged(input.verdict, now);
         return;
       case 'hls_frame':
         this.#hlsPlays(now);
@@ -287,6 +221,7 @@ export class TransportChoice {
   #start(now: number): void {
     this.#reopened = false;
     this.#notLiveSeen = 0;
+    this.#doubts = 0;
     this.#whep = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
     this.#hls = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
     this.#tell('connecting');
@@ -313,13 +248,16 @@ export class TransportChoice {
     this.#hls = { phase: 'off', until: NEVER, failures: 0, playingSince: now };
     const byHls = this.#choice === 'hls' || (this.#choice === 'auto' && before === 'hls');
     if (!byHls) return this.#openWhep(now);
-    if (this.#choice === 'auto') this.#whepEnters('resting', now + this.#timing.probe.firstMs);
+    if (this.#choice === 'auto') this.#whepEnters('resting', now + this.#rest());
     this.#openHls(now);
   }
 
   #prefer(choice: Choice, now: number): void {
     if (choice === this.#choice) return;
     this.#choice = choice;
+    this.#leaving = null;
+    const plays = this.#trial && this.#whep.phase === 'playing';
+    this.#trial = false;
     if (this.#state === 'idle' || this.#parked !== null) return;
     if (this.#state === 'failed') return this.#start(now);
     const wanted = choice === 'hls' ? 'hls' : 'whep';
@@ -335,15 +273,16 @@ export class TransportChoice {
     } else {
       if (this.#shown !== 'hls' || !this.#hlsOpen()) this.#hlsEnters('off', NEVER, true);
       this.#whep.failures = 0;
-      if (!this.#whepOpen()) this.#openWhep(now);
+      if (plays) this.#whepPlays(now);
+      else if (!this.#whepOpen()) this.#openWhep(now);
     }
     if (this.#shown === 'none' && this.#state !== 'waiting') this.#tell('connecting');
   }
 
-  /** The network is back, so resting transports may try again at once. */
-  #hurry(now: number): void {
+  /** Resting transports may try again at once, but only a network that was away may have become another one. */
+  #hurry(wasAway: boolean, now: number): void {
     for (const leg of [this.#whep, this.#hls]) {
-      if (leg.phase !== 'resting') continue;
+      if (leg.phase !== 'resting' || (leg === this.#whep && this.#doubts > 0 && !wasAway)) continue;
       leg.failures = 0;
       leg.until = now;
     }
@@ -362,10 +301,16 @@ export class TransportChoice {
     if (this.#whep.phase === 'off' || this.#whep.phase === 'resting' || this.#whep.phase === 'given_up') return;
     this.#flows = true;
     if (this.#alone === 'still' && this.#whep.phase === 'playing') return;
-    if (this.#whep.phase !== 'playing') this.#whep.playingSince = now;
+    const begins = this.#whep.phase !== 'playing';
+    if (begins) this.#whep.playingSince = now;
+    if (this.#trial) {
+      if (begins) this.#whepEnters('playing', now + this.#timing.trialMs);
+      return;
+    }
     this.#whepEnters('playing', this.#alone === 'plays' ? now + this.#timing.aloneMs : NEVER);
     this.#reopened = false;
     this.#notLiveSeen = 0;
+    if (this.#leaving) return this.#tell('playing');
     if (this.#choice === 'hls' && this.#hls.phase !== 'off') {
       // WHEP is shown only until HLS, which the viewer chose, has a frame.
       if (this.#shown === 'none') this.#show('whep');
@@ -407,6 +352,10 @@ export class TransportChoice {
 
   #whepFails(reason: Reason, now: number, detail?: string, retryAfterMs = 0): void {
     this.#reopened = false;
+    if (this.#leaving) {
+      this.#tell('recovering', reason, detail);
+      return this.#leave(now);
+    }
     if (this.#choice === 'hls') {
       // WHEP only bridged the time until HLS has a frame.
       this.#whepEnters('off', NEVER, reason);
@@ -415,15 +364,63 @@ export class TransportChoice {
     if (now - this.#whep.playingSince > this.#timing.goodSpellMs && this.#shown === 'whep') this.#whep.failures = 0;
     this.#whep.failures++;
     const fallback = this.#choice === 'auto' && this.#hls.phase !== 'given_up';
-    const backoff = fallback ? this.#timing.probe : this.#timing.retry;
-    const rest = Math.max(backoffMs(backoff, this.#whep.failures, this.#random()), retryAfterMs);
-    this.#whepEnters('resting', now + rest, reason);
+    if (fallback && (this.#doubts > 0 || reason === 'still_poor')) this.#doubts++;
+    const rest = fallback ? this.#rest() : backoffMs(this.#timing.retry, this.#whep.failures, this.#random());
+    this.#whepEnters('resting', now + Math.max(rest, retryAfterMs), reason);
     if (this.#hls.phase === 'playing') return; // Only a probe failed, so the viewer sees no change.
     this.#tell(this.#state === 'connecting' && fallback ? 'connecting' : 'recovering', reason, detail);
     if (fallback && this.#hls.phase === 'off') this.#openHls(now);
   }
 
+  /** Returns how long WHEP rests while LL-HLS plays. */
+  #rest(): number {
+    if (this.#doubts > 0) return backoffMs(this.#timing.doubted, this.#doubts, this.#random());
+    return backoffMs(this.#timing.probe, this.#whep.failures, this.#random());
+  }
+
+  #whepJudged({ poor, harm, fit }: Verdict, now: number): void {
+    if (this.#trial) {
+      if (this.#whep.phase !== 'playing' || fit === null) return;
+      if (!fit) return this.#whepFails('still_poor', now);
+      this.#trial = false;
+      return this.#whepPlays(now);
+    }
+    const shown = this.#choice === 'auto' && this.#shown === 'whep' && this.#whepOpen() && this.#alone === 'no';
+    const hlsMay = this.#hls.phase === 'off' || (this.#hls.phase === 'resting' && now >= this.#hls.until);
+    if (!poor || !shown || !hlsMay || !this.#visible || now < this.#keptUntil) return;
+    if (now - this.#whep.playingSince > this.#timing.steadyMs) this.#doubts = 0;
+    this.#openHls(now);
+    this.#leaving = { reason: poor, harm };
+  }
+
+  /** Gives up the WHEP session that the network does not carry. */
+  #leave(now: number): void {
+    if (!this.#leaving) return;
+    const { reason, harm } = this.#leaving;
+    this.#leaving = null;
+    this.#harmLeft = harm;
+    this.#doubts++;
+    this.#whepEnters('resting', now + this.#rest(), reason);
+  }
+
+  #hlsJudged({ poor, harm }: Verdict, now: number): void {
+    const left = this.#choice === 'auto' && this.#shown === 'hls' && this.#doubts > 0 && this.#whep.phase === 'resting';
+    if (!poor || !left || harm <= this.#harmLeft) return;
+    this.#keptUntil = now + this.#timing.keptMs;
+    this.#openWhep(now);
+  }
+
+  /** LL-HLS fails. Shows the WHEP session that is on trial, and returns whether there is one that plays. */
+  #showTrial(now: number): boolean {
+    const plays = this.#trial && this.#whep.phase === 'playing';
+    this.#trial = false;
+    if (plays) this.#whepPlays(now);
+    return plays;
+  }
+
   #restart(now: number): void {
+    // A session that is being left for LL-HLS is not repaired, unless LL-HLS fails.
+    if (this.#leaving) return this.#whepEnters('held', now + this.#timing.askRoomMs);
     this.#alone = 'no';
     this.#whepEnters('restarting', now + this.#timing.restartMs);
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
@@ -433,8 +430,8 @@ export class TransportChoice {
   /** The node ended the session. Its answer to a new offer tells whether the room has ended too. */
   #whepLost(now: number): void {
     const established = ['playing', 'held', 'restarting'].includes(this.#whep.phase);
-    if (!established) {
-      if (this.#whepOpening()) this.#whepFails('stalled', now);
+    if (!established || this.#trial) {
+      if (this.#whepOpen()) this.#whepFails('stalled', now);
       return;
     }
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
@@ -457,7 +454,8 @@ export class TransportChoice {
         return this.#whepFails('blocked', now);
       case 'buffering':
         return this.#whepFails(this.#whyNoFrame(), now);
-      case 'playing': // Audio alone, or a still picture.
+      case 'playing': // On trial, audio alone, or a still picture.
+        if (this.#trial) return this.#whepFails('still_poor', now);
         this.#whep.until = now + this.#timing.aloneMs;
         this.#effects.push({ do: 'ask_room' });
         return;
@@ -470,6 +468,7 @@ export class TransportChoice {
         return;
       case 'resting':
         this.#openWhep(now);
+        this.#trial = this.#shown === 'hls' && this.#hls.phase === 'playing';
         return;
     }
   }
@@ -520,14 +519,17 @@ export class TransportChoice {
     this.#hls.playingSince = now;
     this.#hls.failures = 0;
     this.#notLiveSeen = 0;
-    this.#hlsEnters('playing', NEVER);
-    this.#show('hls');
+    const { reason } = this.#leaving ?? {};
+    this.#show('hls', reason ?? this.#whyNotWhep);
     if (this.#choice === 'hls') this.#whepEnters('off', NEVER, true);
+    else this.#leave(now);
+    this.#hlsEnters('playing', NEVER);
     this.#tell('playing');
   }
 
   #hlsNotLive(now: number): void {
     if (this.#choice === 'whep') return this.#hlsFails('not_live', now);
+    if (this.#showTrial(now)) return;
     if (this.#shown === 'whep' && this.#whepOpen()) {
       return this.#hlsEnters(
         'resting',
@@ -543,6 +545,7 @@ export class TransportChoice {
   #hlsFails(reason: Reason, now: number, detail?: string): void {
     if (this.#hls.phase === 'off') return;
     if (reason === 'unauthorized') return this.#fail(reason, detail);
+    if (this.#showTrial(now)) return;
     const whepPlays = this.#whep.phase === 'playing';
     if (this.#choice === 'whep') {
       // HLS only bridged the time until WHEP has a frame.
@@ -585,6 +588,7 @@ export class TransportChoice {
 
   /** Frames stopped. Asks whether the room is live before it closes anything. */
   #hold(transport: 'whep' | 'hls', now: number): void {
+    if (transport === 'hls' && this.#showTrial(now)) return;
     const until = now + this.#timing.askRoomMs;
     if (transport === 'whep') this.#whepEnters('held', until);
     else this.#hlsEnters('held', until);
@@ -642,12 +646,15 @@ export class TransportChoice {
   #whepEnters(phase: WhepPhase, until: number, close: boolean | Reason = false): void {
     if (close !== false && this.#whepOpen())
       this.#effects.push({ do: 'close_whep', ...(close === true ? {} : { reason: close }) });
+    if (typeof close === 'string') this.#whyNotWhep = close;
+    if (phase === 'resting' || phase === 'off' || phase === 'given_up') this.#trial = false;
     this.#whep.phase = phase;
     this.#whep.until = until;
   }
 
   #hlsEnters(phase: HlsPhase, until: number, close = false): void {
     if (close && this.#hlsOpen()) this.#effects.push({ do: 'close_hls' });
+    if (phase !== 'opening') this.#leaving = null;
     this.#hls.phase = phase;
     this.#hls.until = until;
   }
@@ -674,10 +681,11 @@ export class TransportChoice {
     return this.#hls.phase !== 'resting' || !this.#whepOpening();
   }
 
-  #show(transport: Transport): void {
+  #show(transport: Transport, reason?: Reason): void {
     if (transport === this.#shown) return;
     this.#shown = transport;
-    this.#effects.push({ do: 'show', transport });
+    if (transport === 'whep') this.#whyNotWhep = undefined;
+    this.#effects.push({ do: 'show', transport, ...(reason && this.#choice === 'auto' ? { reason } : {}) });
   }
 
   #tell(state: State, reason?: Reason, detail?: string): void {

@@ -7,15 +7,14 @@
 
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
-import { type Latency, unixMs, type WhepReadings, whepLatency } from './latency';
-import { browserNow } from './node_clock';
+import { type Latency, type WhepReadings, whepLatency } from './latency';
 import type { Picture } from './pictures';
 import { type Problem, RequestError } from './problem';
-import { iceRestartFragment, withIceFragment, withStereoOpus } from './sdp';
+import { iceRestartFragment, playersOffer, withIceFragment } from './sdp';
 import type { Session } from './session';
 import { SessionClock } from './session_clock';
 import { SessionResource } from './session_resource';
-import type { SessionReadings } from './stats';
+import { read, type StatsMember } from './whep_statistics';
 
 export interface WhepListener {
   answered(): void;
@@ -123,7 +122,7 @@ export class WhepSession implements Session {
     try {
       if (!peer || !this.#resource) throw new Error('no session to restart');
       const offer = await peer.createOffer({ iceRestart: true });
-      await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+      await peer.setLocalDescription({ type: 'offer', sdp: playersOffer(offer.sdp ?? '') });
       const fragment = iceRestartFragment(offer.sdp ?? '');
       if (!fragment) throw new Error('the offer has no ICE credentials');
       const answered = await this.#resource.restart(fragment);
@@ -200,7 +199,7 @@ export class WhepSession implements Session {
   async #offer(): Promise<RTCPeerConnection> {
     const peer = this.#makePeer();
     const offer = await peer.createOffer();
-    await peer.setLocalDescription({ type: 'offer', sdp: withStereoOpus(offer.sdp ?? '') });
+    await peer.setLocalDescription({ type: 'offer', sdp: playersOffer(offer.sdp ?? '') });
     return peer;
   }
 
@@ -310,58 +309,4 @@ function wantCaptureTime(transceiver: Transceiver): void {
 function wantNoDelay(receiver: Receiver): void {
   if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
   else if ('playoutDelayHint' in receiver) (receiver as Receiver).playoutDelayHint = 0;
-}
-
-// The members of RTCStatsReport that are read here. Browsers leave out those that they do not support.
-interface StatsMember {
-  type: string;
-  kind?: string;
-  timestamp: number;
-  remoteTimestamp?: number;
-  remoteId?: string;
-  bytesReceived?: number;
-  framesDropped?: number;
-  freezeCount?: number;
-  estimatedPlayoutTimestamp?: number;
-  jitterBufferDelay?: number;
-  jitterBufferEmittedCount?: number;
-  totalDecodeTime?: number;
-  framesDecoded?: number;
-  codecId?: string;
-  mimeType?: string;
-  nominated?: boolean;
-  currentRoundTripTime?: number;
-}
-
-/** Also takes in the newest sender report, for `clock`. */
-function read(report: RTCStatsReport, clock: SessionClock): { values: WhepReadings; readings: SessionReadings } {
-  const values: WhepReadings = {};
-  let remote: StatsMember | undefined;
-  const readings: SessionReadings = { bytesReceived: 0, framesDropped: 0, freezes: 0, rtt: null, codec: '' };
-  for (const member of report.values() as Iterable<StatsMember>) {
-    if (member.type === 'candidate-pair' && member.nominated && member.currentRoundTripTime !== undefined) {
-      readings.rtt = Math.round(member.currentRoundTripTime * 1000);
-      values.roundTripMs = member.currentRoundTripTime * 1000;
-    }
-    if (member.type !== 'inbound-rtp') continue;
-    readings.bytesReceived += member.bytesReceived ?? 0;
-    if (member.kind !== 'video') continue;
-    readings.framesDropped = member.framesDropped ?? 0;
-    readings.freezes = member.freezeCount ?? 0;
-    const codec = member.codecId ? (report.get(member.codecId) as StatsMember | undefined) : undefined;
-    readings.codec = codec?.mimeType?.replace(/^video\//, '') ?? '';
-    values.playoutTimestamp = member.estimatedPlayoutTimestamp;
-    values.playoutReadAt = browserNow();
-    remote = member;
-    if (member.jitterBufferEmittedCount) {
-      values.jitterBufferMs = ((member.jitterBufferDelay ?? 0) / member.jitterBufferEmittedCount) * 1000;
-    }
-    if (member.framesDecoded) values.decodeMs = ((member.totalDecodeTime ?? 0) / member.framesDecoded) * 1000;
-  }
-  const sender = remote ? (report.get(remote.remoteId ?? '') as StatsMember | undefined) : undefined;
-  if (remote && sender?.remoteTimestamp !== undefined && values.playoutReadAt !== undefined) {
-    const age = remote.timestamp - sender.timestamp; // Both are on the clock of the statistics, whichever that is.
-    clock.add(unixMs(sender.remoteTimestamp), values.playoutReadAt - age, values.roundTripMs ?? 0);
-  }
-  return { values, readings };
 }

@@ -71,9 +71,9 @@ export async function until(condition: () => boolean, what: string, limitMs = 15
 }
 
 /** Waits until the player shows this transport in this state. */
-export function shows(page: Page, transport: string, state = 'playing'): Promise<unknown> {
+export function shows(page: Page, transport: string, state = 'playing', limitMs = 15_000): Promise<unknown> {
   const selector = `[data-onmic=player][data-transport=${transport}][data-state=${state}]`;
-  return page.waitForSelector(selector, { timeout: 15_000 });
+  return page.waitForSelector(selector, { timeout: limitMs });
 }
 
 export async function latency(page: Page): Promise<{ ms: number; method: string | undefined }> {

@@ -91,7 +91,7 @@ it('audio_alone_in_a_room_with_video_is_replaced_by_hls_and_the_reason_is_told',
   await until(() => ended().length > 0, 'the session to be deleted');
   expect(ended()[0]?.query).toBe('?reason=audio_only');
   await node.publisher.evaluate(() => window.begin('video'));
-  await shows(page, 'whep');
+  await shows(page, 'whep', 'playing', 30_000);
   expect(await page.evaluate(() => window.onmicPlayer?.video.videoWidth)).toBe(640);
 });
 

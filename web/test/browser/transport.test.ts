@@ -62,7 +62,7 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
     }
   });
   room.whep = 'peer';
-  await shows(page, 'whep');
+  await shows(page, 'whep', 'playing', 30_000); // It is tried again after a wait, and judged for some seconds.
   await page.waitForTimeout(300);
   const { longest, both } = await page.evaluate(() => window.gaps);
   expect(both).toBe(0);

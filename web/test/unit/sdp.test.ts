@@ -1,5 +1,18 @@
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { iceRestartFragment, parseIceFragment, withIceFragment, withStereoOpus } from '../../src/player/sdp';
+import {
+  iceRestartFragment,
+  parseIceFragment,
+  withFeedback,
+  withIceFragment,
+  withStereoOpus,
+} from '../../src/player/sdp';
+
+/** Returns the offer of a browser that watches, as the tests of the server have it. */
+function offerOf(browser: 'chromium' | 'firefox'): string {
+  const file = new URL(`../../../rtc/src/sdp/golden/${browser}-whep.offer.sdp`, import.meta.url);
+  return readFileSync(file, 'utf8').replace(/\r?\n/g, '\r\n');
+}
 
 const ANSWER = [
   'v=0',
@@ -66,4 +79,31 @@ it('a_fragment_without_credentials_is_refused', () => {
     null,
     null,
   ]);
+});
+
+it.each([
+  ['chromium', 111, ['96', '98', '100', '35', '37', '102', '104', '108', '114', '116', '39', '41', '43', '45', '47']],
+  ['firefox', 109, ['120', '121', '126', '97']],
+] as const)('the_offer_of_%s_asks_for_lost_audio_and_for_round_trips', (browser, opus, video) => {
+  const offer = offerOf(browser);
+  const asked = withFeedback(offer);
+  const before = new Set(offer.split('\r\n'));
+  const added = asked.split('\r\n').filter((line) => !before.has(line));
+  expect(added.sort()).toEqual(
+    [`a=rtcp-fb:${opus} nack`, `a=rtcp-fb:${opus} rrtr`, ...video.map((payload) => `a=rtcp-fb:${payload} rrtr`)].sort(),
+  );
+  // Nothing else changes, redundant audio stays, and what is asked for once is not asked for twice.
+  expect(asked.split('\r\n').filter((line) => !added.includes(line))).toEqual(offer.split('\r\n'));
+  expect(withFeedback(asked)).toBe(asked);
+});
+
+it('each_feedback_is_in_the_section_of_its_codec_and_after_its_rtpmap', () => {
+  const audio = (withFeedback(offerOf('firefox')).split(/^m=/m)[1] ?? '').split('\r\n');
+  const at = audio.indexOf('a=rtpmap:109 opus/48000/2');
+  expect(audio.slice(at, at + 3)).toEqual(['a=rtpmap:109 opus/48000/2', 'a=rtcp-fb:109 nack', 'a=rtcp-fb:109 rrtr']);
+  expect(audio.filter((line) => line.startsWith('a=rtcp-fb:120'))).toEqual([]);
+});
+
+it('an_offer_without_media_is_unchanged', () => {
+  expect([withFeedback(''), withFeedback('v=0\r\n'), withFeedback('<html>')]).toEqual(['', 'v=0\r\n', '<html>']);
 });

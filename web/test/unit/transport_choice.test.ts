@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Effect, type Input, TIMING, TransportChoice } from '../../src/player/transport_choice';
+import type { Poor } from '../../src/player/network_watch';
+import { TransportChoice } from '../../src/player/transport_choice';
+import { type Effect, type Input, TIMING } from '../../src/player/transport_words';
 
 /** Drives the state machine in virtual time. `run` lets deadlines pass. `take` returns the names of the new effects. */
 class Bench {
@@ -55,6 +57,12 @@ class Bench {
 }
 
 const refused = (status: number): Input => ({ kind: 'whep_refused', status });
+const poor = (reason: Poor = 'frozen', harm = 0.3): Input => ({
+  kind: 'whep_judged',
+  verdict: { poor: reason, harm, fit: false },
+});
+const judged = (fit: boolean): Input => ({ kind: 'whep_judged', verdict: { poor: null, harm: 0, fit } });
+const hlsPoor = (harm: number): Input => ({ kind: 'hls_judged', verdict: { poor: 'frozen', harm, fit: false } });
 
 describe('transport choice', () => {
   it('whep_plays_without_ever_opening_hls', () => {
@@ -89,7 +97,8 @@ describe('transport choice', () => {
     expect(bench.run(TIMING.probe.limitMs - 1).take()).toEqual([]);
     expect(bench.run(1).take()).toEqual(['open_whep']);
     expect(bench.put(refused(406)).run(TIMING.probe.limitMs).take()).toEqual(['close_whep', 'open_whep']);
-    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'close_hls']);
+    bench.put('whep_answered', 'whep_connected', 'whep_frame', judged(true));
+    expect(bench.take()).toEqual(['show whep', 'close_hls']);
   });
 
   it.each<[('audio' | 'video')[], string]>([
@@ -191,14 +200,160 @@ describe('transport choice', () => {
     expect(bench.run(TIMING.notLive.limitMs).take()).toContain('open_whep');
   });
 
-  it('a_probe_returns_to_whep_at_its_first_frame_and_then_closes_hls', () => {
+  it('a_probe_returns_to_whep_once_it_is_fit_and_then_closes_hls', () => {
     const bench = new Bench().fallenBack();
     expect(bench.run(5000).take()).toEqual(['open_whep']);
     expect(bench.put('whep_answered', 'whep_connected').take()).toEqual([]);
-    expect(bench.put('whep_frame').take()).toEqual(
-      ['show whep', 'close_hls', 'playing'].filter((name) => name !== 'playing'),
-    );
+    expect(bench.put('whep_frame').run(3000).take()).toEqual([]);
+    expect(bench.put(judged(true)).take()).toEqual(['show whep', 'close_hls']);
     expect(bench.choice.state).toBe('playing');
+    expect(bench.run(600_000).take()).toEqual([]);
+  });
+
+  it.each(['lossy', 'frozen', 'audio_gaps'] as const)(
+    'a_session_that_is_%s_is_left_at_the_first_frame_of_hls',
+    (reason) => {
+      const bench = new Bench().whep();
+      expect(bench.put(poor(reason)).take()).toEqual(['open_hls']);
+      // It is found to be poor again and again meanwhile.
+      expect(bench.put(poor(reason), poor(reason)).run(2000).take()).toEqual([]);
+      bench.put('hls_frame');
+      expect(bench.effects).toEqual([
+        { do: 'show', transport: 'hls', reason },
+        { do: 'close_whep', reason },
+      ]);
+      expect(bench.choice.state).toBe('playing');
+    },
+  );
+
+  it('a_session_that_is_being_left_is_not_repaired', () => {
+    const bench = new Bench().whep().put(poor(), 'whep_down');
+    expect(bench.take()).toEqual(['open_hls']);
+    bench.put('whep_stalled', { kind: 'room', room: 'live' }).run(5000);
+    expect(bench.take()).toEqual([]);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'close_whep']);
+    // Unless LL-HLS fails as well.
+    const both = new Bench().whep().put(poor(), 'whep_down', { kind: 'hls_failed', reason: 'unreachable' });
+    both.run(TIMING.askRoomMs);
+    const tried = ['open_hls', 'close_hls', 'recovering: unreachable', 'open_hls'];
+    expect(both.take()).toEqual([...tried, 'recovering: stalled', 'restart_whep']);
+  });
+
+  it('frames_that_come_again_do_not_end_the_move_to_hls', () => {
+    const bench = new Bench().whep().put(poor(), 'whep_stalled', { kind: 'room', room: 'live' }, 'whep_frame');
+    expect(bench.take()).toEqual(['open_hls', 'recovering: stalled', 'ask_room', 'playing']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'close_whep']);
+  });
+
+  it('a_session_that_ends_while_it_is_left_is_replaced_by_hls_alone', () => {
+    const bench = new Bench().whep().put(poor('lossy'), 'whep_lost');
+    expect(bench.take()).toEqual(['open_hls', 'recovering: stalled', 'close_whep']);
+    expect(bench.put('hls_frame').take()).toEqual(['show hls', 'playing']);
+    expect(bench.run(TIMING.doubted.firstMs - 1).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['open_whep']);
+  });
+
+  it('after_a_poor_session_whep_is_tried_after_30_seconds_and_then_twice_as_rarely_up_to_5_minutes', () => {
+    const bench = new Bench().whep().put(poor(), 'hls_frame');
+    bench.take();
+    for (const rest of [30_000, 60_000, 120_000, 240_000, 300_000, 300_000]) {
+      expect(bench.run(rest - 1).take()).toEqual([]);
+      expect(bench.run(1).take()).toEqual(['open_whep']);
+      bench.put('whep_answered', 'whep_connected', 'whep_frame').run(5000);
+      expect(bench.put(judged(false)).take()).toEqual(['close_whep']);
+    }
+    expect(bench.choice.shown).toBe('hls');
+  });
+
+  it('a_trial_that_stalls_or_is_never_judged_fails_unseen', () => {
+    const trial = () => {
+      const bench = new Bench().whep().put(poor(), 'hls_frame').run(TIMING.doubted.firstMs);
+      bench.put('whep_answered', 'whep_connected', 'whep_frame').take();
+      return bench;
+    };
+    for (const kind of ['whep_stalled', 'whep_down', 'whep_lost'] as const)
+      expect(trial().put(kind).take(), kind).toEqual(['close_whep']);
+    const silent = trial();
+    expect(silent.run(TIMING.trialMs - 1).take()).toEqual([]);
+    silent.run(1);
+    expect(silent.effects).toEqual([{ do: 'close_whep', reason: 'still_poor' }]);
+  });
+
+  it('a_trial_ends_when_the_page_is_hidden_and_another_begins_when_it_is_seen', () => {
+    const bench = new Bench().whep().put(poor(), 'hls_frame').run(TIMING.doubted.firstMs);
+    bench.put('whep_answered', 'whep_connected', 'whep_frame').take();
+    expect(bench.put({ kind: 'visible', visible: false }).run(600_000).take()).toEqual(['close_whep']);
+    expect(bench.put({ kind: 'visible', visible: true }).run(0).take()).toEqual(['open_whep']);
+  });
+
+  it('a_page_that_is_seen_again_does_not_hurry_a_doubted_whep_but_a_network_that_is_back_does', () => {
+    const bench = new Bench().whep().put(poor(), 'hls_frame');
+    bench.take();
+    expect(bench.put('woke').run(1000).take()).toEqual([]);
+    expect(bench.put('online').run(0).take()).toEqual(['open_whep']);
+  });
+
+  it('a_trial_takes_over_at_once_when_hls_fails', () => {
+    const trial = () => {
+      const bench = new Bench().whep().put(poor(), 'hls_frame').run(TIMING.doubted.firstMs);
+      bench.put('whep_answered', 'whep_connected', 'whep_frame').take();
+      return bench;
+    };
+    for (const input of ['hls_stalled', 'hls_not_live', { kind: 'hls_failed', reason: 'unreachable' }] as const)
+      expect(trial().put(input).take(), JSON.stringify(input)).toEqual(['show whep', 'close_hls']);
+  });
+
+  it('hls_that_is_worse_than_whep_was_leads_back_and_whep_is_kept', () => {
+    const bench = new Bench().whep().put(poor('frozen', 0.3), 'hls_frame');
+    bench.take();
+    expect(bench.run(10_000).put(hlsPoor(0.2)).take()).toEqual([]);
+    expect(bench.put(hlsPoor(0.5)).take()).toEqual(['open_whep']);
+    expect(bench.put('whep_answered', 'whep_connected', 'whep_frame').take()).toEqual(['show whep', 'close_hls']);
+    expect(
+      bench
+        .run(TIMING.keptMs - 1)
+        .put(poor())
+        .take(),
+    ).toEqual([]);
+    expect(bench.run(1).put(poor()).take()).toEqual(['open_hls']);
+  });
+
+  it('a_minute_by_whep_ends_the_doubt', () => {
+    const bench = new Bench().whep().put(poor(), 'hls_frame').run(TIMING.doubted.firstMs);
+    bench.put('whep_answered', 'whep_connected', 'whep_frame', judged(true)).run(TIMING.steadyMs + 1);
+    bench.put(poor(), 'hls_frame').take();
+    expect(bench.run(TIMING.doubted.firstMs).take()).toEqual(['open_whep']);
+    // A shorter time does not.
+    bench.put('whep_answered', 'whep_connected', 'whep_frame', judged(true)).run(5000).put(poor(), 'hls_frame').take();
+    expect(bench.run(TIMING.doubted.firstMs).take()).toEqual([]);
+    expect(bench.run(TIMING.doubted.firstMs).take()).toEqual(['open_whep']);
+  });
+
+  it('a_viewer_who_chose_the_transport_is_not_moved', () => {
+    const chosen = new Bench('whep').put('play', 'whep_answered', 'whep_connected', 'whep_frame', poor('lossy', 1));
+    expect(chosen.take()).not.toContain('open_hls');
+    const bench = new Bench().whep().put(poor(), { kind: 'prefer', choice: 'whep' });
+    expect(bench.take()).toEqual(['open_hls', 'close_hls']);
+    const trial = new Bench().whep().put(poor(), 'hls_frame').run(TIMING.doubted.firstMs);
+    trial.put('whep_answered', 'whep_connected', 'whep_frame').take();
+    expect(trial.put({ kind: 'prefer', choice: 'whep' }).take()).toEqual(['show whep', 'close_hls']);
+  });
+
+  it('a_hidden_page_and_a_still_picture_are_no_reason_to_move', () => {
+    const hidden = new Bench().whep().put({ kind: 'visible', visible: false }, poor());
+    expect(hidden.take()).toEqual([]);
+    const still = new Bench().whep().put('whep_stalled', { kind: 'room', room: 'live', video: false });
+    still.take();
+    expect(still.put(poor()).take()).toEqual([]);
+  });
+
+  it('nothing_is_tried_on_mic_and_the_doubt_is_kept', () => {
+    const bench = new Bench().whep().put(poor(), 'hls_frame');
+    bench.take();
+    expect(bench.put('park').run(600_000).take()).toEqual(['close_hls', 'show mic']);
+    bench.put('unpark', 'hls_frame').take();
+    expect(bench.run(TIMING.doubted.firstMs - 1).take()).toEqual([]);
+    expect(bench.run(1).take()).toEqual(['open_whep']);
   });
 
   it('failing_probes_are_not_visible_and_become_rare', () => {
@@ -390,6 +545,13 @@ describe('transport choice', () => {
       ...(['audio', 'video'] as const).map((media) => ({ kind: 'whep_received', media }) as Input),
       { kind: 'whep_audio' },
       { kind: 'whep_pictures' },
+      { kind: 'woke' },
+      poor('lossy', 0.9),
+      poor('audio_gaps', 0.1),
+      judged(true),
+      judged(false),
+      hlsPoor(0.2),
+      hlsPoor(1),
       ...(['unsupported', 'unreachable', 'refused'] as const).map(
         (reason) => ({ kind: 'hls_failed', reason }) as Input,
       ),
