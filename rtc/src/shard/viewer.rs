@@ -218,7 +218,8 @@ impl Viewer {
         if let Some(recovery) = &mut self.recovery {
             let (repairs, hold) = (own.sender.repairs(), turn.repair_hold);
             let allowed = Allowed { repairs, protection: false, redundancy: false, hold };
-            let mix = *recovery.handle_report(block, &own.sender.known(self.references.is_known()), &allowed, turn.now);
+            let known = own.sender.known(self.references.is_known());
+            let Some(mix) = recovery.handle_report(block, &known, &allowed, turn.now).copied() else { return };
             self.tracks.iter_mut().for_each(|own| own.sender.set_mix(&mix));
         }
         let of_network = turn.metrics.of(self.network());

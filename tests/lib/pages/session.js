@@ -14,7 +14,7 @@ export async function exchange(pc, url, { token, relayPort, waitForCandidates = 
     times[pc.connectionState] ??= performance.now() - times.start;
     times.changes = (times.changes ?? 0) + 1;
   });
-  await pc.setLocalDescription();
+  await (editOffer === "rrtr" ? setAsking(pc) : pc.setLocalDescription());
   if (waitForCandidates && pc.iceGatheringState !== "complete") {
     await new Promise((resolve) => {
       pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && resolve());
@@ -40,6 +40,15 @@ export async function exchange(pc, url, { token, relayPort, waitForCandidates = 
     etag: response.headers.get("ETag"),
     link: response.headers.get("Link"),
   };
+}
+
+/** Makes an offer that asks for the round trip, and for lost audio, as the SDK does. */
+async function setAsking(pc) {
+  const { sdp } = await pc.createOffer();
+  const asking = sdp
+    .replace(/^a=rtcp-fb:(\d+) nack\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} rrtr\r\n`)
+    .replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} nack\r\na=rtcp-fb:${type} rrtr\r\n`);
+  await pc.setLocalDescription({ type: "offer", sdp: asking });
 }
 
 /**

@@ -2,7 +2,7 @@
 //! follows from it ([`decide`]).
 //!
 //! The mix gets stronger with the next report, and weaker slowly, because a path that lost packets loses them again. Loss is
-//! smoothed: over two reports (2 s) as it rises, and over [`FADE`] as it falls. The hold stays for [`HOLD_KEPT`] after a shorter
+//! smoothed: over two intervals of [`INTERVAL`] as it rises, and over [`FADE`] as it falls. The hold stays for [`HOLD_KEPT`] after a shorter
 //! one would do, because each change bends the receiver's time. One lost packet changes nothing: it counts an eighth.
 //!
 //! [`Sender`](super::Sender) carries the repeats and the hold out. A viewer without loss has no `Recovery`.
@@ -23,8 +23,9 @@ const HOLD_KEPT: Duration = Duration::from_secs(10);
 const LOST_FULL: f32 = 4.0;
 /// The streams of a viewer that are followed: its renditions of video, or its audio.
 const STREAMS_MAX: usize = 4;
-/// The packets that a first report is taken to be about: a third of a second of video.
-const PACKETS_FIRST: f32 = 100.0;
+/// Reports that follow each other sooner say too little. Chromium reports once a second, and again with each request for lost
+/// packets where RTCP is compound: just after a loss, and so of more than there is.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// A report about more packets than this is wrong, or comes after a long pause.
 const PACKETS_MAX: u32 = 100_000;
 
@@ -80,9 +81,16 @@ struct Lower {
 }
 
 impl Recovery {
-    /// Takes in a report on one of the viewer's streams. Returns the mix from now on.
-    pub fn handle_report(&mut self, block: &ReceptionBlock, known: &Known, allowed: &Allowed, now: Instant) -> &Mix {
-        let (loss, lost) = self.lost_since(block, known, now);
+    /// Takes in a report on one of the viewer's streams. Returns the mix from now on. `None` if the report says nothing
+    /// new, because it is the first or follows another too soon.
+    pub fn handle_report(
+        &mut self,
+        block: &ReceptionBlock,
+        known: &Known,
+        allowed: &Allowed,
+        now: Instant,
+    ) -> Option<&Mix> {
+        let (loss, lost) = self.lost_since(block, known, now)?;
         let elapsed = self.reported.map_or(FADE, |before| now.saturating_duration_since(before));
         self.reported = Some(now);
         let weight = match loss > self.loss {
@@ -106,7 +114,7 @@ impl Recovery {
         };
         let mix = decide(&path, allowed);
         self.mix = Mix { hold: self.steady(mix.hold, now), ..mix };
-        &self.mix
+        Some(&self.mix)
     }
 
     /// Returns the mix.
@@ -121,7 +129,7 @@ impl Recovery {
 
     /// Returns the share of packets that were lost since the report before, and their number. A report may be lost itself, so
     /// the counts since the beginning are compared.
-    fn lost_since(&mut self, block: &ReceptionBlock, known: &Known, now: Instant) -> (f32, f32) {
+    fn lost_since(&mut self, block: &ReceptionBlock, known: &Known, now: Instant) -> Option<(f32, f32)> {
         let new = Stream {
             ssrc: block.ssrc,
             highest: block.highest_sequence,
@@ -131,26 +139,26 @@ impl Recovery {
             asked_again: known.asked_again,
             runs: known.runs,
         };
-        let first = f32::from(block.fraction_lost) / 256.0;
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == block.ssrc) else {
             if self.streams.len() == STREAMS_MAX {
                 self.streams.remove(0);
             }
             self.streams.push(new);
-            return (first, first * PACKETS_FIRST);
+            return None;
         };
+        let elapsed = now.saturating_duration_since(stream.at);
+        if elapsed < INTERVAL {
+            return None;
+        }
         let before = std::mem::replace(stream, new);
         let expected = block.highest_sequence.wrapping_sub(before.highest);
         if expected == 0 || expected > PACKETS_MAX {
-            return (first, 0.0);
+            return None;
         }
         let lost = block.cumulative_lost.wrapping_sub(before.lost).clamp(0, expected as i32) as f32;
-        let elapsed = now.saturating_duration_since(before.at).as_secs_f32();
-        if elapsed > 0.1 {
-            let rate = expected as f32 / elapsed;
-            let is_first = self.packets_per_second == 0.0;
-            self.packets_per_second += (rate - self.packets_per_second) * if is_first { 1.0 } else { 0.25 };
-        }
+        let rate = expected as f32 / elapsed.as_secs_f32();
+        let is_first = self.packets_per_second == 0.0;
+        self.packets_per_second += (rate - self.packets_per_second) * if is_first { 1.0 } else { 0.25 };
         let asked = new.asked.wrapping_sub(before.asked) as f32;
         if asked >= LOST_FULL {
             let again = new.asked_again.wrapping_sub(before.asked_again) as f32 / asked;
@@ -159,7 +167,7 @@ impl Recovery {
             let burst = self.burst.max(1.0);
             self.burst = burst + (asked / runs - burst) * 0.25;
         }
-        (lost / expected as f32, lost)
+        Some((lost / expected as f32, lost))
     }
 
     fn steady(&mut self, wanted: Duration, now: Instant) -> Duration {
@@ -205,8 +213,8 @@ mod tests {
                 last_sender_report: 0,
                 delay: 0,
             };
-            let hold = recovery.handle_report(&block, &known, &ALLOWED, now).hold;
-            (recovery.loss(), hold.as_millis())
+            recovery.handle_report(&block, &known, &ALLOWED, now);
+            (recovery.loss(), recovery.mix().hold.as_millis())
         };
         percent.into_iter().map(second).collect()
     }
@@ -237,7 +245,8 @@ mod tests {
                 last_sender_report: 0,
                 delay: 0,
             };
-            let mix = recovery.handle_report(&block, &known, &ALLOWED, now);
+            recovery.handle_report(&block, &known, &ALLOWED, now);
+            let mix = recovery.mix();
             assert_eq!((mix.hold, mix.copies), (Duration::ZERO, 1), "second {second}");
         }
     }
@@ -259,11 +268,38 @@ mod tests {
             recovery.handle_report(&block, &known, &ALLOWED, now + Duration::from_secs(at));
             recovery.loss()
         };
+        report(0, 0, 0, 0);
         report(1, 270, 27, 26);
         let loss = report(3, 810, 81, 0); // The report of the second that lost 20 % is lost, and this one lost none.
         assert!((0.04..0.11).contains(&loss), "{loss}");
         let loss = report(4, 100, i32::MIN, 255);
         assert!(loss < 0.3, "{loss}");
         assert!(report(5, 370, i32::MAX, 0).is_finite());
+    }
+
+    #[test]
+    fn reports_with_each_request_count_no_more_than_one_a_second() {
+        let (mut recovery, began) = (Recovery::default(), Instant::now());
+        let (mut random, mut lost) = (crate::rtp::tests::fixture::Random(3), 0);
+        for packet in 0..270 * 60 {
+            let is_lost = random.chance(10);
+            lost += i32::from(is_lost);
+            // The next packet shows the loss, and the request for the lost one has a report with it.
+            if is_lost || packet % 270 == 0 {
+                let (cumulative_lost, highest_sequence) = (lost, packet);
+                let block = ReceptionBlock {
+                    ssrc: 7,
+                    fraction_lost: 128,
+                    cumulative_lost,
+                    highest_sequence,
+                    jitter: 0,
+                    last_sender_report: 0,
+                    delay: 0,
+                };
+                let now = began + Duration::from_millis(u64::from(packet) * 1000 / 270);
+                recovery.handle_report(&block, &Known::default(), &ALLOWED, now);
+            }
+        }
+        assert!((0.08..0.14).contains(&recovery.loss()), "{}", recovery.loss());
     }
 }
