@@ -20,6 +20,8 @@ pub struct Config {
     pub port: u16,
     /// The number of shards, each of which is a thread. 0 means one for every core but one.
     pub shards: usize,
+    /// The port of the TCP listener, if [`serve_tcp`](crate::serve_tcp) has one.
+    pub tcp: Option<TcpPort>,
     /// The addresses that candidates announce. If it is empty, the server announces this machine's
     /// own addresses.
     pub announce: Vec<Announced>,
@@ -33,6 +35,15 @@ pub struct Config {
     pub calendar: Arc<Calendar>,
 }
 
+/// The port of the TCP listener, as candidates state it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpPort {
+    /// The port that the listener is bound to.
+    pub number: u16,
+    /// Whether an announced port is that of TCP too, because both protocols have one number here.
+    pub is_as_announced: bool,
+}
+
 impl Config {
     /// Returns settings for tests and benches: one shard on a port of loopback that the system chooses.
     pub fn on_loopback(sessions: usize, calendar: Arc<Calendar>) -> Self {
@@ -41,6 +52,7 @@ impl Config {
             only_this_machine: false,
             port: 0,
             shards: 1,
+            tcp: None,
             announce: Vec::new(),
             sessions,
             consent: Duration::from_secs(30),

@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
         // A check may come from any address, the rest only from an address that has passed one.
         if classify(datagram) != Some(DatagramKind::Stun) {
             let mut copy = datagram.to_vec();
-            assert!(pair.server.handle_datagram(pair.now, ([203, 0, 113, 5], 9).into(), &mut copy).is_err());
+            assert!(pair.server.handle_datagram(pair.now, std::net::SocketAddr::from(([203, 0, 113, 5], 9)).into(), &mut copy).is_err());
         }
         pair.deliver(true, datagram.to_vec());
         pair.flying.clear();

@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
 
 fn answer(offer: &Offer, flow: Flow) -> String {
     let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
-    let candidates = [([192, 0, 2, 9], 8189).into()];
+    let candidates = [std::net::SocketAddr::from(([192, 0, 2, 9], 8189)).into()];
     let mut answer = Answer::new(offer, 7, &ice, Fingerprint::of(b"our certificate"), &candidates);
     let direction = if flow == Flow::Send { Direction::SendOnly } else { Direction::RecvOnly };
     let video = VIDEO.iter().filter_map(|name| offer.choose(MediaKind::Video, flow, &[(*name).into()]));
