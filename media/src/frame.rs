@@ -22,8 +22,8 @@ pub struct Frame {
     pub pts: Ticks,
     /// The program clock at `pts`. PROGRAM-DATE-TIME, sender reports and abs-capture-time state it.
     pub wall: WallTime,
-    /// The moment at which its last byte reached this process. A derived frame has that of the frames it was made
-    /// from.
+    /// The moment at which its last byte reached this process, or at which the session released it, if it held it back. A derived frame
+    /// has that of the frames it was made from.
     pub arrived: Instant,
     /// Whether decoding can start here. It is always true for audio and data.
     pub keyframe: bool,

@@ -103,6 +103,12 @@ impl Publication {
     /// A publisher that sends more than `ingest.bitrate` is ended: whatever else it cost would be another's. Of one that changes its
     /// parameters too often, frames are left out up to a keyframe. The bytes of the frame were charged where they came in ([`Publication::received`]).
     pub fn push(&mut self, arrival: Arrival, now: Instant) -> Result<(), Ended> {
+        self.push_held(arrival, now, now)
+    }
+
+    /// Does the same for a frame that was ready at `ready` and held until `now`, to be released in step with others that came late. It is
+    /// placed by when it was ready.
+    pub fn push_held(&mut self, arrival: Arrival, ready: Instant, now: Instant) -> Result<(), Ended> {
         if !self.source.hear(self.publisher, now) {
             self.ended.get_or_insert(TakenOver.into());
         }
@@ -126,7 +132,7 @@ impl Publication {
         match self.track(arrival.rendition, &arrival.parameters) {
             Some(track) => {
                 self.advisor.passed_on(arrival.parameters.kind(), now);
-                let frame = self.place(arrival, now);
+                let frame = Frame { arrived: now, ..self.place(arrival, ready) };
                 self.source.append(&track, frame);
             }
             None => DropReason::TooManyTracks.count(1),

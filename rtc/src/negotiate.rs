@@ -218,6 +218,8 @@ pub(crate) struct Receiving {
     pub(crate) layers: LayerIds,
     pub(crate) nack: bool,
     pub(crate) transport_cc: bool,
+    /// Whether feedback may go without a report in front of it (RFC 5506).
+    pub(crate) reduced_size: bool,
     accept: Accept,
 }
 
@@ -326,6 +328,7 @@ fn receiving(offer: &Offer, kind: MediaKind, chosen: sdp::Chosen) -> Receiving {
         layers: layer_ids(section),
         nack: says("nack"),
         transport_cc: says("transport-cc"),
+        reduced_size: section.takes_reduced_size(),
         accept: Accept {
             chosen,
             also: all,

@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
-import { assertPlaysWell } from "../lib/expect.js";
+import { assertNeverDry, assertPlaysWell, capacity } from "../lib/expect.js";
 import { pause } from "../lib/wait.js";
+
+/** The time until the gateway holds frames for as long as the losses of a new publisher need. */
+const SETTLE_MS = 4000;
 
 endToEnd("whep_repairs_loss_by_retransmission", async (stage) => {
   const gateway = await stage.gateway();
@@ -37,6 +40,49 @@ endToEnd("whip_repairs_loss_by_retransmission", async (stage) => {
   await viewer.stop();
   await publisher.stop();
 });
+
+// A frame that waits for a repair is late by a round trip or more. The gateway releases all frames that much later, so that viewers,
+// who are all on a clean path here, see none of it.
+endToEnd(
+  "whip_plays_evenly_for_all_viewers_at_10_percent_loss_both_ways",
+  async (stage) => {
+    const gateway = await stage.gateway();
+    const way = { lossPercent: 10, delayMs: 50 };
+    const relay = await stage.relay(gateway.rtcPort, { up: way, down: way });
+    const browser = await stage.browser();
+    const camera = { width: 1280, height: 720, kbps: 2500 };
+    for (const [room, relayPort] of [["clean", null], ["lossy", relay.port]]) {
+      const publisher = await browser.play("whip", { url: gateway.url(`/whip/${room}`), relayPort, ...camera });
+      await publisher.waitFor("the publisher to connect", ({ state }) => state === "connected");
+      await stage.isLive(gateway, room);
+      const viewer = await browser.play("whep", { url: gateway.url(`/whep/${room}`) });
+      const player = await browser.play("hls", { url: gateway.url(`/hls/${room}/index.m3u8`) });
+      await viewer.waitForFrames(30);
+      await player.waitForFrames(30, 30_000);
+      await pause(SETTLE_MS);
+      const [, report] = await Promise.all([player.reset(), viewer.watch(15)]);
+      const played = await player.report();
+      const { statistics } = await publisher.report();
+      stage.sayFigures(`${room} publisher, whep`, report);
+      stage.sayFigures(`${room} publisher, ll-hls`, played);
+      const { delivered, seconds, receiveGapP95Ms, longestReceiveGapMs, longestSilenceMs } = report;
+      stage.say(
+        `${(delivered / seconds).toFixed(1)} frames/s came, gaps p95 ${Math.round(receiveGapP95Ms)} ms, longest ` +
+          `${Math.round(longestReceiveGapMs)} ms, longest silence ${Math.round(longestSilenceMs)} ms`,
+      );
+      stage.say(`publisher ${JSON.stringify(statistics["outbound-rtp-video"])} ${JSON.stringify(statistics.path)}`);
+      stage.say(`viewer ${JSON.stringify(report.statistics["inbound-rtp-audio"])}`);
+      assertPlaysWell(report, { sound: false });
+      assertNeverDry(played);
+      assert.ok(longestReceiveGapMs * capacity() < 200, `no frame for ${longestReceiveGapMs} ms`);
+      await viewer.stop();
+      await player.stop();
+      await publisher.stop();
+    }
+    assert.ok(relay.counts.up.lost > 100, "the relay has lost packets");
+  },
+  { timeout: 150_000 },
+);
 
 endToEnd("whep_plays_on_after_3_seconds_without_a_network", async (stage) => {
   const gateway = await stage.gateway();

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use onmic_media::Date;
 
+use super::ntp::Ntp;
+
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const GOODBYE: u8 = 203;
@@ -14,6 +16,8 @@ const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
 const EXTENDED_REPORT: u8 = 207;
 const REFERENCE_TIME: u8 = 4;
+/// The block of an extended report that answers reference times.
+const ANSWER: u8 = 5;
 const NACK: u8 = 1;
 const TRANSPORT_CC: u8 = 15;
 const PICTURE_LOSS: u8 = 1;
@@ -48,6 +52,8 @@ pub enum Feedback<'a> {
         /// The number of packets that are reported on.
         packets: u16,
     },
+    /// A sender answers a reference time of a receiver (RFC 3611 4.5).
+    Answer(ReferenceAnswer),
     /// A stream ends.
     Goodbye {
         /// The stream.
@@ -97,15 +103,34 @@ pub struct ReceptionBlock {
 impl ReceptionBlock {
     /// Returns the round trip, if the block answers a sender report. `now` is dated as the report was.
     pub fn round_trip(&self, now: Date) -> Option<Duration> {
-        if self.last_sender_report == 0 {
-            return None;
-        }
-        let now = (now.ntp() >> 16) as u32;
-        let units = now.wrapping_sub(self.last_sender_report).wrapping_sub(self.delay);
-        let rtt = Duration::from_micros((u64::from(units) * 1_000_000) >> 16);
-        // More than 30 s, or less than zero and thus near 2³², comes from a wrong clock or a hostile peer.
-        (rtt < Duration::from_secs(30)).then_some(rtt)
+        round_trip((now.ntp() >> 16) as u32, self.last_sender_report, self.delay)
     }
+}
+
+/// The answer to a reference time (DLRR, RFC 3611 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceAnswer {
+    /// The receiver that sent the reference time.
+    pub ssrc: u32,
+    /// The middle 32 bits of that time.
+    pub reference: u32,
+    /// The time from receiving it to sending this, in 1/65536 s.
+    pub delay: u32,
+}
+
+impl ReferenceAnswer {
+    /// Returns the round trip. `now` is on the clock of the reference time.
+    pub fn round_trip(&self, now: Ntp) -> Option<Duration> {
+        round_trip((now.0 >> 16) as u32, self.reference, self.delay)
+    }
+}
+
+/// Returns the time between two moments that was not a delay of the peer, all in 1/65536 s.
+fn round_trip(now: u32, then: u32, delay: u32) -> Option<Duration> {
+    let units = now.wrapping_sub(then).wrapping_sub(delay);
+    let rtt = Duration::from_micros((u64::from(units) * 1_000_000) >> 16);
+    // More than 30 s, or less than zero and thus near 2³², comes from a wrong clock or a hostile peer.
+    (then != 0 && rtt < Duration::from_secs(30)).then_some(rtt)
 }
 
 /// Missing packets of a stream (RFC 4585 6.2.1).
@@ -202,6 +227,10 @@ fn read_extended(body: &[u8], visit: &mut impl FnMut(Feedback<'_>)) -> Result<()
         if let (REFERENCE_TIME, Some(ntp)) = (kind, block.first_chunk::<8>()) {
             let middle = (u64::from_be_bytes(*ntp) >> 16) as u32;
             visit(Feedback::Reference(ReferenceTime { ssrc: u32::from_be_bytes(*ssrc), middle }));
+        }
+        for answer in block.chunks_exact(12).filter(|_| kind == ANSWER) {
+            let (ssrc, reference, delay) = (word(answer, 0), word(answer, 1), word(answer, 2));
+            visit(Feedback::Answer(ReferenceAnswer { ssrc, reference, delay }));
         }
         blocks = rest;
     }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! Frame ─→ Pace (audio) ─→ Outgoing (packetised once, kept) ─→ Sender (a viewer: header, repairs, reports) ─→ seal
-//! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Arrival
+//! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Release (evenly) ─→ Arrival
 //! ```
 
 pub mod feedback;

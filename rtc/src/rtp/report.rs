@@ -3,6 +3,7 @@
 use onmic_media::Date;
 
 use super::feedback::ReceptionBlock;
+use super::ntp::Ntp;
 
 /// The longest name in bytes, because its length has eight bits. Longer names are cut.
 const CNAME_MAX: usize = 255;
@@ -64,6 +65,15 @@ pub fn goodbye(out: &mut Vec<u8>, ssrcs: &[u32]) {
     let ssrcs = &ssrcs[..ssrcs.len().min(BLOCKS_MAX)];
     header(out, ssrcs.len() as u8, 203, ssrcs.len() as u16);
     ssrcs.iter().for_each(|ssrc| put(out, *ssrc));
+}
+
+/// Writes a reference time, which a sender answers (RFC 3611 4.4). Peers that do not know extended reports pass over it.
+pub fn reference_time(out: &mut Vec<u8>, ssrc: u32, time: Ntp) {
+    const REFERENCE_TIME: u32 = 4;
+    header(out, 0, 207, 4);
+    put(out, ssrc);
+    put(out, REFERENCE_TIME << 24 | 2);
+    out.extend_from_slice(&time.0.to_be_bytes());
 }
 
 /// Writes a request for a keyframe of `media`.

@@ -221,6 +221,11 @@ impl MediaSection {
         (is_media && self.kind == MediaKind::Other).then_some(self.protocol.as_str())
     }
 
+    /// Returns whether the peer takes feedback without a report in front of it (`a=rtcp-rsize`, RFC 5506).
+    pub fn takes_reduced_size(&self) -> bool {
+        self.rsize
+    }
+
     /// Returns the id that the peer gave to a header extension.
     pub fn extension_id(&self, uri: &str) -> Option<u8> {
         self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)

@@ -1,6 +1,6 @@
 //! A publisher's session: RTP comes in, frames go to its publication, RTCP goes back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter};
 use onmic_media::ended::{Ended, TakenOver};
@@ -9,7 +9,7 @@ use onmic_media::{DropReason, MediaKind, Publication, metric};
 use super::outbox::Outbox;
 use super::viewer::{Scratch, send_rtcp};
 use crate::negotiate::Receiving;
-use crate::rtp::receive::{Incoming, IncomingConfig, IncomingCounters, StreamConfig};
+use crate::rtp::receive::{Incoming, IncomingConfig, IncomingCounters, Released, StreamConfig};
 use crate::rtp::{ExtensionIds, LayerIds, Mid};
 use crate::transport::Peer;
 
@@ -61,6 +61,11 @@ impl Publisher {
     /// Returns the counts of frames and losses so far.
     pub(super) fn counters(&self) -> IncomingCounters {
         self.incoming.counters()
+    }
+
+    /// Returns how long frames are held at present, and the round trip, for the log.
+    pub(super) fn timing(&self) -> (Duration, Duration) {
+        (self.incoming.held_for(), self.incoming.round_trip())
     }
 
     /// Takes one RTP packet, and publishes the frames that it completes. The publisher is charged for it, whatever it brings.
@@ -133,14 +138,14 @@ impl Publisher {
     fn publish(&mut self, now: Instant) -> Result<(), Ended> {
         self.publication.align(self.incoming.alignment(now));
         let mut outcome = Ok(());
-        while let Some(arrival) = self.incoming.poll_arrival() {
+        while let Some(Released { arrival, ready }) = self.incoming.poll_released() {
             if outcome.is_err() {
                 DropReason::FrameAfterEnd.count(1);
                 continue;
             }
             self.frames[arrival.parameters.kind() as usize].increment(1);
             self.bytes.increment(std::mem::take(&mut self.received));
-            outcome = self.publication.push(arrival, now);
+            outcome = self.publication.push_held(arrival, ready, now);
         }
         self.count(now);
         advise(&mut self.publication, now);
@@ -201,6 +206,7 @@ fn config(receiving: Vec<Receiving>) -> IncomingConfig {
         rid: ids.rid.max(section.layers.rid),
         repaired_rid: ids.repaired_rid.max(section.layers.repaired_rid),
     });
+    let reduced_size = receiving.iter().all(|section| section.reduced_size);
     let streams = receiving.into_iter().map(|section| StreamConfig {
         key: section.key,
         mid: Mid::new(&section.mid).unwrap_or_default(),
@@ -216,14 +222,14 @@ fn config(receiving: Vec<Receiving>) -> IncomingConfig {
         cname: format!("{:016x}", rand::random::<u64>()),
         extensions,
         layers,
-        reduced_size: false,
+        reduced_size,
         streams: streams.collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use onmic_media::hub::HubLimits;
     use onmic_media::{Hub, NodeClock, Protocol};

@@ -126,11 +126,12 @@ impl Session {
                 );
             }
             Role::Publisher(publisher) => {
-                let counters = publisher.counters();
+                let (counters, (held, rtt)) = (publisher.counters(), publisher.timing());
+                let (held_ms, rtt_ms) = (held.as_millis(), rtt.as_millis());
                 tracing::info!(
                     kind = "whip", session = ?self.id, source = publisher.name(), reason, ?peer, connect_ms, seconds,
                     frames = counters.frames, lost = counters.lost, repaired = counters.repaired,
-                    keyframes_asked = counters.picture_losses,
+                    asked = counters.nacked, keyframes_asked = counters.picture_losses, rtt_ms, held_ms,
                     "session closed"
                 );
             }

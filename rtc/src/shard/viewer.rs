@@ -195,7 +195,11 @@ impl Viewer {
                     track.want_keyframe(now);
                 }
             }
-            Feedback::Sender(_) | Feedback::Bitrate { .. } | Feedback::Transport { .. } | Feedback::Goodbye { .. } => {}
+            Feedback::Sender(_)
+            | Feedback::Bitrate { .. }
+            | Feedback::Transport { .. }
+            | Feedback::Answer(_)
+            | Feedback::Goodbye { .. } => {}
         });
         if outcome.is_err() {
             turn.metrics.rtcp_malformed.increment(1);

@@ -103,6 +103,7 @@ export async function statistics(pc) {
       const { jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived } = report;
       const { concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost } = report;
       const { estimatedPlayoutTimestamp, frameWidth, scalabilityMode } = report;
+      const { retransmittedPacketsSent, qualityLimitationReason, framesPerSecond } = report;
       summary[`${report.type}-${report.kind}`] = JSON.parse(
         JSON.stringify({
           ...{ packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped },
@@ -110,8 +111,13 @@ export async function statistics(pc) {
           ...{ jitterBufferDelay, jitterBufferEmittedCount, freezeCount, retransmittedPacketsReceived },
           ...{ concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost },
           ...{ estimatedPlayoutTimestamp, frameWidth, scalabilityMode },
+          ...{ retransmittedPacketsSent, qualityLimitationReason, framesPerSecond },
         }),
       );
+    }
+    if (report.type === "candidate-pair" && report.nominated) {
+      const { availableOutgoingBitrate, currentRoundTripTime } = report;
+      summary.path = { availableOutgoingBitrate, currentRoundTripTime };
     }
     if (report.type === "codec") {
       summary.codecs = [...(summary.codecs ?? []), `${report.mimeType} ${report.sdpFmtpLine ?? ""}`.trim()];

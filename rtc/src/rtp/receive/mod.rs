@@ -8,7 +8,9 @@ pub mod depacketize;
 mod loss;
 mod markers;
 mod reception;
+mod release;
 mod reorder;
+mod round_trip;
 mod section;
 mod stream;
 mod timeline;
@@ -23,9 +25,12 @@ use onmic_media::{Alignment, Arrival, Codec, LeftOut, MediaKind, Parameters, Tra
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
+use self::release::Release;
+pub use self::release::Released;
+use self::round_trip::RoundTrip;
 pub use self::section::LAYERS_MAX;
 use self::section::{Section, Verdict};
-use self::stream::{Arrived, Stream};
+use self::stream::{Arrived, Path, Stream};
 use self::timeline::Timeline;
 use self::transport_cc::TransportRecorder;
 use super::feedback::{self, Feedback};
@@ -156,9 +161,12 @@ pub struct Incoming {
     sections: Vec<Section>,
     timeline: Timeline,
     transport: TransportRecorder,
-    arrivals: VecDeque<Arrival>,
+    round_trip: RoundTrip,
+    release: Release,
+    arrivals: VecDeque<Released>,
     /// The frames that one packet completed. Empty between calls, and kept for its capacity.
     completed: Vec<Arrived>,
+    began: Instant,
     next_report: Instant,
     nacks: Vec<u16>,
     counters: IncomingCounters,
@@ -179,7 +187,10 @@ impl Incoming {
             completed: Vec::new(),
             timeline: Timeline::new(now),
             transport: TransportRecorder::new(now),
+            round_trip: RoundTrip::default(),
+            release: Release::new(now),
             arrivals: VecDeque::new(),
+            began: now,
             next_report: now + REPORT_INTERVAL,
             nacks: Vec::new(),
             counters: IncomingCounters::default(),
@@ -198,10 +209,11 @@ impl Incoming {
         }
         let Some((at, index)) = self.attribute(&packet, extensions.mid, now) else { return };
         self.counters.packets += 1;
-        let Self { sections, completed, counters, .. } = self;
+        let Self { sections, completed, counters, round_trip, .. } = self;
         let section = &mut sections[at];
         let stream = &mut section.streams[index];
-        match section.config.repaired(packet.payload_type) {
+        let repaired = section.config.repaired(packet.payload_type);
+        match repaired {
             Some(repaired) => {
                 let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else {
                     counters.malformed += u64::from(!packet.payload.is_empty()); // Else it is padding that probes for bandwidth.
@@ -219,7 +231,8 @@ impl Incoming {
                 reception.packet(packet.sequence, packet.timestamp, now);
             }
         }
-        stream.handle(&packet, now, counters, |arrived| completed.push(arrived));
+        let path = Path { round_trip, counters, now };
+        stream.handle(&packet, repaired.is_some(), path, |arrived| completed.push(arrived));
         self.deliver((at, index), now);
         let section = &self.sections[at];
         if let Some(captured) = extensions.captured
@@ -227,11 +240,12 @@ impl Incoming {
         {
             self.timeline.captured(section.config.key, packet.timestamp, captured, now);
         }
+        self.take_due(now);
     }
 
     /// Takes one opened RTCP datagram.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant) {
-        let Self { sections, timeline, counters, .. } = self;
+        let Self { sections, timeline, counters, round_trip, began, config, .. } = self;
         let read = feedback::read(datagram, |statement| match statement {
             Feedback::Sender(information) => {
                 let known =
@@ -248,6 +262,11 @@ impl Incoming {
                     reception.sender_report(&information, now);
                 }
             }
+            Feedback::Answer(answer) if answer.ssrc == config.ssrc => {
+                if let Some(sample) = answer.round_trip(reference_time(*began, now)) {
+                    round_trip.reported(sample, now);
+                }
+            }
             Feedback::Goodbye { ssrc } => {
                 let streams = sections.iter_mut().flat_map(|section| &mut section.streams);
                 streams.filter(|stream| stream.ssrc == ssrc).for_each(|stream| {
@@ -259,15 +278,17 @@ impl Incoming {
         counters.malformed += u64::from(read.is_err());
     }
 
-    /// Gives up packets that are too late. Call it at [`Incoming::poll_timeout`].
+    /// Gives up packets that are too late, and releases frames whose turn it is. Call it at [`Incoming::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         for at in 0..self.sections.len() {
             for index in 0..self.sections[at].streams.len() {
-                let Self { sections, completed, counters, .. } = self;
-                sections[at].streams[index].handle_timeout(now, counters, |arrived| completed.push(arrived));
+                let Self { sections, completed, counters, round_trip, .. } = self;
+                let path = Path { round_trip, counters, now };
+                sections[at].streams[index].handle_timeout(path, |arrived| completed.push(arrived));
                 self.deliver((at, index), now);
             }
         }
+        self.take_due(now);
     }
 
     /// Takes in that the session has ended. [`Incoming::poll_arrival`] returns the frames that are whole without a further packet.
@@ -279,11 +300,27 @@ impl Incoming {
                 self.deliver((at, index), now);
             }
         }
+        self.arrivals.extend(std::iter::from_fn(|| self.release.pop()));
+    }
+
+    /// Returns the next frame, and when it was ready.
+    pub fn poll_released(&mut self) -> Option<Released> {
+        self.arrivals.pop_front()
     }
 
     /// Returns the next frame.
     pub fn poll_arrival(&mut self) -> Option<Arrival> {
-        self.arrivals.pop_front()
+        Some(self.poll_released()?.arrival)
+    }
+
+    /// Returns how long frames are held at present, so that those which waited for repairs are no later than others.
+    pub fn held_for(&self) -> Duration {
+        self.release.delay()
+    }
+
+    /// Returns the round trip to the publisher, as far as it is known.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip.get()
     }
 
     /// Appends one RTCP datagram that is due to `out`, which must be empty, and returns whether one was due. Call it
@@ -297,6 +334,7 @@ impl Incoming {
             let blocks: Vec<_> = receptions.filter_map(|reception| reception.block(now)).collect();
             report::receiver_report(out, ssrc, &blocks);
             report::source_description(out, ssrc, &self.config.cname);
+            report::reference_time(out, ssrc, reference_time(self.began, now));
             return true;
         }
         for at in 0..self.sections.len() {
@@ -319,8 +357,8 @@ impl Incoming {
     /// Returns the time at which [`Incoming::handle_timeout`] and [`Incoming::poll_rtcp`] have work.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let report = self.streams().any(|stream| stream.reception.is_some()).then_some(self.next_report);
-        let streams = self.streams().filter_map(Stream::poll_timeout);
-        streams.chain(report).chain(self.transport.timeout()).min()
+        let streams = self.streams().filter_map(|stream| stream.poll_timeout(&self.round_trip));
+        streams.chain(report).chain(self.transport.timeout()).chain(self.release.poll_timeout()).min()
     }
 
     /// Asks for a keyframe of the video for a viewer: at once, but at most every 500 ms.
@@ -365,7 +403,7 @@ impl Incoming {
 
     /// Publishes the frames that a stream has completed, if it leads its section or takes the lead.
     fn deliver(&mut self, (at, index): (usize, usize), now: Instant) {
-        let Self { sections, timeline, arrivals, completed, counters, .. } = self;
+        let Self { sections, timeline, round_trip, release, completed, counters, .. } = self;
         let section = &mut sections[at];
         let key = section.config.key;
         for arrived in completed.drain(..) {
@@ -378,12 +416,22 @@ impl Incoming {
                 timeline.restart(key);
             }
             counters.frames += 1;
-            arrivals.push_back(place(timeline, key, arrived, now));
+            let ready = arrived.ready.min(now);
+            if let Some(spare) = section.streams[index].spare(round_trip) {
+                release.note(ready, spare, now);
+            }
+            release.push(place(timeline, key, arrived), ready);
             if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, section.streams[index].report) {
                 timeline.sender_report(key, timestamp, wall, now);
             }
         }
         section.rest(index, now);
+    }
+
+    /// Hands out the frames whose turn it is.
+    fn take_due(&mut self, now: Instant) {
+        let Self { release, arrivals, counters, .. } = self;
+        arrivals.extend(std::iter::from_fn(|| release.poll(now)));
         let dropped = arrivals.len().saturating_sub(ARRIVALS_MAX);
         counters.not_taken += dropped as u64;
         arrivals.drain(..dropped);
@@ -400,7 +448,7 @@ impl Incoming {
             return true;
         }
         self.nacks.clear();
-        stream.poll_nack(now, &mut self.nacks);
+        stream.poll_nack(&self.round_trip, now, &mut self.nacks);
         if self.nacks.is_empty() {
             return false;
         }
@@ -439,8 +487,15 @@ impl Incoming {
     }
 }
 
-fn place(timeline: &mut Timeline, key: TrackKey, arrived: Arrived, now: Instant) -> Arrival {
-    let place = timeline.place(key, arrived.timestamp, now);
+/// Returns the moment as reference times have it. They say how much time passed for us, and no date.
+fn reference_time(began: Instant, now: Instant) -> Ntp {
+    let since = now.saturating_duration_since(began);
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    Ntp((since.as_secs() + 1) << 32 | fraction)
+}
+
+fn place(timeline: &mut Timeline, key: TrackKey, arrived: Arrived) -> Arrival {
+    let place = timeline.place(key, arrived.timestamp, arrived.ready);
     let assembled = arrived.assembled;
     Arrival {
         rendition: key.rendition,

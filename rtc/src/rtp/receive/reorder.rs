@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::loss::Between;
+
 /// The most packets between the one waited for and the newest: more than a second at 20 Mbit/s.
 pub(super) const HELD_MAX: i64 = 2048;
 /// The most bytes of their payloads together.
 const HELD_BYTES_MAX: usize = 4 << 20;
+
+/// The most packets of a stream that the first one to come may have overtaken.
+const OVERTAKEN_MAX: i64 = 8;
 
 /// The parts of a packet that are kept.
 #[derive(Clone, Debug)]
@@ -18,6 +23,7 @@ pub(super) struct Held {
     pub(super) marker: bool,
     pub(super) payload_type: u8,
     pub(super) payload: Bytes,
+    pub(super) ready: Between,
 }
 
 /// The place of a packet in the order.
@@ -38,13 +44,18 @@ pub(super) struct Reorder {
     next: Option<i64>,
     /// The packet with number `next + n` is `held[n]`. The missing one is `held[0]`, so that is
     /// `None`.
-    held: VecDeque<Option<(Held, Instant)>>,
+    held: VecDeque<Option<Held>>,
     bytes: usize,
-    /// The arrival of the first packet behind the gap.
+    /// When the first packet behind the gap was ready at the latest.
     waiting_since: Option<Instant>,
 }
 
 impl Reorder {
+    /// Makes the order of a stream whose first packet may have been overtaken by this one.
+    pub(super) fn before(sequence: i64) -> Self {
+        Self { next: Some(sequence - OVERTAKEN_MAX), ..Self::default() }
+    }
+
     pub(super) fn place(&self, sequence: i64) -> Place {
         let Some(next) = self.next else { return Place::Next };
         match sequence - next {
@@ -66,19 +77,19 @@ impl Reorder {
     }
 
     /// Keeps a packet whose place is [`Place::Early`].
-    pub(super) fn hold(&mut self, sequence: i64, packet: Held, now: Instant) {
+    pub(super) fn hold(&mut self, sequence: i64, packet: Held) {
         let Some(ahead) = self.next.and_then(|next| usize::try_from(sequence - next).ok()) else { return };
         if self.held.len() <= ahead {
             self.held.resize(ahead + 1, None);
         }
         self.bytes += packet.payload.len();
-        self.held[ahead] = Some((packet, now));
-        self.waiting_since.get_or_insert(now);
+        self.waiting_since.get_or_insert(packet.ready.latest);
+        self.held[ahead] = Some(packet);
     }
 
     /// Takes the held packet that is next now, if there is one.
     pub(super) fn take(&mut self) -> Option<Held> {
-        let (packet, _) = self.held.front_mut()?.take()?;
+        let packet = self.held.front_mut()?.take()?;
         self.bytes -= packet.payload.len();
         self.pass(self.next?);
         Some(packet)
@@ -111,7 +122,7 @@ impl Reorder {
     fn note_gap(&mut self) {
         self.waiting_since = match self.held.front() {
             None | Some(Some(_)) => None,
-            Some(None) => self.held.iter().flatten().next().map(|(_, arrived)| *arrived),
+            Some(None) => self.held.iter().flatten().next().map(|packet| packet.ready.latest),
         };
     }
 }

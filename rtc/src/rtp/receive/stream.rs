@@ -2,7 +2,10 @@
 //!
 //! Packets are usually in order and complete. Then a packet is copied once, into its frame. A missing packet is asked
 //! for and waited for, at most [`Stream::wait`]. After that the stream goes on behind the gap, and video pauses until a
-//! keyframe, which is asked for. No reader gets a frame that refers to a lost one.
+//! keyframe, which is asked for. No reader gets a frame that refers to a lost one. The first packets of video may have overtaken
+//! each other, so a first one that begins no frame waits a little for those before it.
+//!
+//! Each frame says when it was ready ([`Arrived::ready`]): when its last packet came, or would have come if it had not been lost.
 //!
 //! A frame of video ends with its marker bit while those of the stream are believed ([`Markers`]), and else with the first packet of
 //! another timestamp. While they are believed, another picture of the same timestamp is a frame of its own. No marker ends a frame
@@ -12,21 +15,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use onmic_media::{Codec, LeftOut, MediaKind};
+use onmic_media::{Codec, LeftOut, MediaKind, Ticks};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
-use super::loss::Losses;
+use super::loss::{Between, Found, Losses};
 use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
+use super::round_trip::RoundTrip;
+use super::timeline::clock_rate;
 use super::{IncomingCounters, StreamConfig};
 use crate::rtp::ntp::Ntp;
 use crate::rtp::packet::{Incoming as Packet, Mid};
 use crate::rtp::sequence::Unwrap16;
 
-/// The longest wait for a packet that may be repaired.
-const WAIT_MAX: Duration = Duration::from_millis(200);
-const WAIT_LEAST: Duration = Duration::from_millis(50);
+/// The wait for packets before the first one that came. What it overtook is milliseconds away.
+const WAIT_FIRST: Duration = Duration::from_millis(20);
 /// The wait for a packet that can only be late, because it cannot be asked for.
 const WAIT_REORDERED: Duration = Duration::from_millis(30);
 /// The interval at which a keyframe is asked for while one is missing.
@@ -39,6 +43,47 @@ const RESTART_AFTER: u8 = 3;
 pub(super) struct Arrived {
     pub(super) assembled: Assembled,
     pub(super) timestamp: u32,
+    /// When it would have been whole if nothing had been lost.
+    pub(super) ready: Instant,
+}
+
+/// What a stream shares with the other streams of its publisher, for one call.
+pub(super) struct Path<'a> {
+    pub(super) round_trip: &'a mut RoundTrip,
+    pub(super) counters: &'a mut IncomingCounters,
+    pub(super) now: Instant,
+}
+
+/// A packet and how it came.
+#[derive(Clone, Copy)]
+struct Came {
+    sequence: i64,
+    is_repair: bool,
+    now: Instant,
+}
+
+/// What the number of a packet tells.
+struct Noted {
+    ready: Between,
+    /// More are missing than are asked for.
+    too_many: bool,
+}
+
+/// The parts of a packet that become a part of a frame.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    timestamp: u32,
+    marker: bool,
+    payload_type: u8,
+    payload: &'a [u8],
+    ready: Between,
+}
+
+impl Held {
+    fn piece(&self) -> Piece<'_> {
+        let Self { timestamp, marker, payload_type, ref payload, ready } = *self;
+        Piece { timestamp, marker, payload_type, payload, ready }
+    }
 }
 
 #[derive(Debug)]
@@ -61,11 +106,19 @@ pub(super) struct Stream {
     pub(super) alone: u8,
     sequence: Unwrap16,
     highest: Option<i64>,
+    /// When the packet of the highest number came.
+    highest_came: Option<Instant>,
     reorder: Reorder,
     losses: Losses,
     depacketizer: Option<Depacketizer>,
+    /// Whether the first packet that came waits for those that it may have overtaken.
+    beginning: bool,
     /// The timestamp of the frame that is being assembled.
     open: Option<u32>,
+    /// When the last of its packets was ready, or of those before.
+    ready: Option<Between>,
+    /// The timestamp of the frame before, and when it was ready.
+    before: Option<(u32, Instant)>,
     /// The timestamp of a frame that lost its first packets. Its other packets are discarded.
     discarding: Option<u32>,
     markers: Markers,
@@ -95,10 +148,14 @@ impl Stream {
             alone: 0,
             sequence: Unwrap16::default(),
             highest: None,
+            highest_came: None,
             reorder: Reorder::default(),
             losses: Losses::default(),
             depacketizer: None,
+            beginning: false,
             open: None,
+            ready: None,
+            before: None,
             discarding: None,
             markers: Markers::default(),
             follows_marker: false,
@@ -134,60 +191,60 @@ impl Stream {
     pub(super) fn handle(
         &mut self,
         packet: &Packet<'_>,
-        now: Instant,
-        counters: &mut IncomingCounters,
+        is_repair: bool,
+        path: Path<'_>,
         mut emit: impl FnMut(Arrived),
     ) {
+        let Path { round_trip, counters, now } = path;
         let sequence = self.sequence.peek(packet.sequence);
         self.notice_restart(sequence, counters, &mut emit);
         let sequence = self.sequence.unwrap(packet.sequence);
-        self.note_losses(sequence, now, counters);
+        let starts = self.kind() == MediaKind::Video && self.starts(packet);
+        if self.highest.is_none() && self.kind() == MediaKind::Video && !starts {
+            (self.beginning, self.reorder) = (true, Reorder::before(sequence));
+        }
+        let came = Came { sequence, is_repair, now };
+        let Noted { ready, too_many } = self.note_losses(came, round_trip, counters);
+        let Packet { timestamp, marker, payload_type, payload, .. } = *packet;
+        let piece = Piece { timestamp, marker, payload_type, payload, ready };
         match self.reorder.place(sequence) {
             Place::Next => {
                 self.reorder.pass(sequence);
-                self.advance(
-                    (packet.timestamp, packet.marker, packet.payload_type),
-                    packet.payload,
-                    counters,
-                    &mut emit,
-                );
+                self.advance(piece, counters, &mut emit);
                 self.release(counters, &mut emit);
             }
             Place::Early => {
-                let held = Held {
-                    timestamp: packet.timestamp,
-                    marker: packet.marker,
-                    payload_type: packet.payload_type,
-                    payload: Bytes::copy_from_slice(packet.payload),
-                };
-                self.reorder.hold(sequence, held, now);
+                let payload = Bytes::copy_from_slice(payload);
+                self.reorder.hold(sequence, Held { timestamp, marker, payload_type, payload, ready });
             }
             Place::Late => counters.late_or_duplicate += 1,
             Place::Far => {
                 self.go_on_behind_all_gaps(counters, &mut emit);
+                self.beginning = false;
                 self.reorder.restart(sequence + 1);
                 self.losses.clear();
                 counters.gaps += 1;
-                self.lose(packet.timestamp, packet.payload, counters);
-                self.advance(
-                    (packet.timestamp, packet.marker, packet.payload_type),
-                    packet.payload,
-                    counters,
-                    &mut emit,
-                );
+                self.lose(timestamp, payload, counters);
+                self.advance(piece, counters, &mut emit);
             }
+        }
+        if self.beginning && starts {
+            self.begin(counters, &mut emit);
+        }
+        if too_many {
+            self.go_on_behind_all_gaps(counters, &mut emit); // What is not asked for does not come.
         }
     }
 
     /// Gives up missing packets that were waited for long enough.
-    pub(super) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        counters: &mut IncomingCounters,
-        mut emit: impl FnMut(Arrived),
-    ) {
-        while self.reorder.deadline(self.wait()).is_some_and(|deadline| deadline <= now) {
-            if !self.go_on_behind_gap(counters, &mut emit) {
+    pub(super) fn handle_timeout(&mut self, path: Path<'_>, mut emit: impl FnMut(Arrived)) {
+        let Path { round_trip, counters, now } = path;
+        while self.reorder.deadline(self.wait(round_trip)).is_some_and(|deadline| deadline <= now) {
+            let goes_on = self.go_on_behind_gap(counters, &mut emit);
+            if let Some(next) = self.reorder.next() {
+                self.losses.give_up_before(next, round_trip, now);
+            }
+            if !goes_on {
                 return;
             }
         }
@@ -206,32 +263,42 @@ impl Stream {
     /// Gives up all packets that are missing before one that is held, and goes on with all that are held.
     fn go_on_behind_all_gaps(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
         while self.reorder.deadline(Duration::ZERO).is_some() && self.go_on_behind_gap(counters, emit) {}
+        if let Some(next) = self.reorder.next() {
+            self.losses.forget_before(next);
+        }
     }
 
     /// Gives up the packets that are missing, and goes on with those behind them. Returns whether there are any.
     fn go_on_behind_gap(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) -> bool {
+        if self.beginning {
+            return self.begin(counters, emit);
+        }
         counters.lost += self.reorder.skip().unsigned_abs();
         counters.gaps += 1;
-        if let Some(next) = self.reorder.next() {
-            self.losses.give_up_before(next);
-        }
         let Some(first) = self.reorder.take() else { return false };
         self.lose(first.timestamp, &first.payload, counters);
-        self.advance((first.timestamp, first.marker, first.payload_type), &first.payload, counters, emit);
+        self.advance(first.piece(), counters, emit);
         self.release(counters, emit);
         true
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    /// Begins with the first packet that is held. Nothing is known to be missing before it. Returns whether there is one.
+    fn begin(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) -> bool {
+        self.beginning = false;
+        self.reorder.skip();
+        self.release(counters, emit)
+    }
+
+    pub(super) fn poll_timeout(&self, round_trip: &RoundTrip) -> Option<Instant> {
         let nack = if self.config.nack { self.losses.timeout() } else { None };
         let picture_loss = self.picture_loss_due();
-        [self.reorder.deadline(self.wait()), nack, picture_loss].into_iter().flatten().min()
+        [self.reorder.deadline(self.wait(round_trip)), nack, picture_loss].into_iter().flatten().min()
     }
 
     /// Appends the sequence numbers to ask for now.
-    pub(super) fn poll_nack(&mut self, now: Instant, out: &mut Vec<u16>) {
+    pub(super) fn poll_nack(&mut self, round_trip: &RoundTrip, now: Instant, out: &mut Vec<u16>) {
         if self.config.nack {
-            self.losses.poll(now, |sequence| out.push(sequence as u16));
+            self.losses.poll(round_trip, now, |sequence| out.push(sequence as u16));
         }
     }
 
@@ -249,12 +316,18 @@ impl Stream {
         self.keyframe_wanted = self.kind() == MediaKind::Video;
     }
 
-    /// Returns how long a missing packet is waited for: three round trips, which are two tries.
-    pub(super) fn wait(&self) -> Duration {
-        if !self.config.nack {
-            return WAIT_REORDERED;
+    /// Returns how much longer than those before the next frame may wait for repairs. `None` if none are asked for.
+    pub(super) fn spare(&self, round_trip: &RoundTrip) -> Option<Duration> {
+        self.config.nack.then(|| self.losses.spare(round_trip))
+    }
+
+    /// Returns how long a missing packet is waited for.
+    fn wait(&self, round_trip: &RoundTrip) -> Duration {
+        match self.beginning {
+            true => WAIT_FIRST,
+            false if self.config.nack => self.losses.wait(round_trip),
+            false => WAIT_REORDERED,
         }
-        (self.losses.round_trip() * 3 + Duration::from_millis(20)).clamp(WAIT_LEAST, WAIT_MAX)
     }
 
     fn picture_loss_due(&self) -> Option<Instant> {
@@ -275,7 +348,7 @@ impl Stream {
             counters.gaps += 1;
             self.behind = 0;
             self.sequence = Unwrap16::default();
-            self.highest = None;
+            (self.highest, self.beginning) = (None, false);
             self.reorder = Reorder::default();
             self.losses.clear();
             counters.dropped_incomplete += u64::from(self.open.is_some());
@@ -283,23 +356,46 @@ impl Stream {
         }
     }
 
-    fn note_losses(&mut self, sequence: i64, now: Instant, counters: &mut IncomingCounters) {
+    /// Notes what the number of a packet tells of others, and when the packet was ready.
+    fn note_losses(&mut self, came: Came, round_trip: &mut RoundTrip, counters: &mut IncomingCounters) -> Noted {
+        let Came { sequence, is_repair, now } = came;
+        let mut noted = Noted { ready: Between::at(now), too_many: false };
         match self.highest {
             Some(highest) if sequence > highest => {
-                if sequence > highest + 1 && !self.losses.note(highest + 1, sequence, now) {
-                    counters.nack_overflow += 1;
-                }
-                self.highest = Some(sequence);
+                let between = Between { earliest: self.highest_came.unwrap_or(now), latest: now };
+                noted.too_many = sequence > highest + 1 && !self.losses.note(highest + 1, sequence, between);
+                counters.nack_overflow += u64::from(noted.too_many);
+                (self.highest, self.highest_came) = (Some(sequence), Some(now));
             }
-            Some(_) => self.losses.found(sequence, now),
-            None => self.highest = Some(sequence),
+            Some(_) => {
+                // Publishers without a stream of repairs send the packet itself again.
+                let is_repair = is_repair || self.config.repairs.is_empty();
+                if let Found::Repaired(between) = self.losses.found(sequence, is_repair, round_trip, now) {
+                    noted.ready = between;
+                }
+            }
+            None => (self.highest, self.highest_came) = (Some(sequence), Some(now)),
         }
+        noted
     }
 
-    fn release(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
-        while let Some(held) = self.reorder.take() {
-            self.advance((held.timestamp, held.marker, held.payload_type), &held.payload, counters, emit);
+    /// Returns whether a frame certainly begins with this packet.
+    fn starts(&mut self, packet: &Packet<'_>) -> bool {
+        if self.highest.is_some() && !self.beginning {
+            return false; // It matters for the first packets alone.
         }
+        let depacketizer = self.config.codec(packet.payload_type).and_then(|codec| self.depacketizer(codec));
+        depacketizer.is_some_and(|depacketizer| depacketizer.is_start(packet.payload))
+    }
+
+    /// Goes on with all packets that are next. Returns whether there was one.
+    fn release(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) -> bool {
+        let mut any = false;
+        while let Some(held) = self.reorder.take() {
+            self.advance(held.piece(), counters, emit);
+            any = true;
+        }
+        any
     }
 
     /// Notes that packets before this one are lost. Counts the frames that they belong to: the open one, and that of this packet.
@@ -325,13 +421,8 @@ impl Stream {
     }
 
     /// Takes the next packet in order.
-    fn advance(
-        &mut self,
-        (timestamp, marker, payload_type): (u32, bool, u8),
-        payload: &[u8],
-        counters: &mut IncomingCounters,
-        emit: &mut impl FnMut(Arrived),
-    ) {
+    fn advance(&mut self, piece: Piece<'_>, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
+        let Piece { timestamp, marker, payload_type, payload, ready } = piece;
         if payload.is_empty() {
             return; // The packet is padding that probes for bandwidth.
         }
@@ -341,6 +432,7 @@ impl Stream {
             return;
         };
         if self.open.is_some_and(|open| open != timestamp) {
+            self.note_ready(ready); // It was not known to be whole before.
             self.finish(counters, emit);
         }
         if self.open.is_none() {
@@ -350,6 +442,7 @@ impl Stream {
         if self.discarding == Some(timestamp) {
             return; // It was counted when it was given up.
         }
+        self.note_ready(ready);
         (self.discarding, self.open) = (None, Some(timestamp));
         let Some(depacketizer) = self.depacketizer(codec) else { return };
         let pushed = depacketizer.push(payload);
@@ -378,7 +471,9 @@ impl Stream {
     }
 
     fn finish(&mut self, counters: &mut IncomingCounters, emit: &mut impl FnMut(Arrived)) {
-        let (Some(timestamp), Some(depacketizer)) = (self.open.take(), &mut self.depacketizer) else { return };
+        let Some(timestamp) = self.open.take() else { return };
+        let ready = self.ready_at(timestamp);
+        let (Some(ready), Some(depacketizer)) = (ready, &mut self.depacketizer) else { return };
         let is_video = self.config.key.kind == MediaKind::Video;
         let assembled = match depacketizer.finish() {
             Ok(assembled) => assembled,
@@ -403,7 +498,25 @@ impl Stream {
             self.keyframe_wanted = false;
         }
         self.lacks = None;
-        emit(Arrived { assembled, timestamp });
+        emit(Arrived { assembled, timestamp, ready });
+    }
+
+    /// Notes when a packet of the open frame was ready. Packets may overtake each other, frames do not.
+    fn note_ready(&mut self, ready: Between) {
+        self.ready = Some(self.ready.map_or(ready, |before| before.max(ready)));
+    }
+
+    /// Returns when the open frame was ready. If its last packets were lost, it is as much after the frame before as its timestamp.
+    fn ready_at(&mut self, timestamp: u32) -> Option<Instant> {
+        let Between { earliest, latest } = self.ready?;
+        let ready = self.before.map_or(earliest, |(before, ready)| {
+            let ticks = Ticks(i64::from(timestamp.wrapping_sub(before) as i32));
+            let after = ticks.duration(clock_rate(self.kind())).min(latest.saturating_duration_since(ready));
+            (ready + after).clamp(earliest, latest)
+        });
+        self.before = Some((timestamp, ready));
+        self.ready = Some(Between::at(ready));
+        Some(ready)
     }
 
     fn note_unusable(&mut self, reason: Unusable, codec: Codec, counters: &mut IncomingCounters) {

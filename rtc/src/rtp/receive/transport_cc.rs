@@ -1,5 +1,8 @@
 //! Transport-wide feedback: when each packet arrived, for the publisher's congestion control
 //! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+//!
+//! A packet that comes after a feedback which called it lost was only overtaken. The next feedback begins with it, and states once
+//! more what came after it, so that a sender takes jitter for no loss.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +19,10 @@ const WINDOW: usize = 4096;
 const TICK_MICROS: i64 = 250;
 const REFERENCE_MICROS: i64 = 64_000;
 
+/// Packets that were reported on are remembered for this long, and this many of them: what comes later was lost.
+const REMEMBERED: Duration = Duration::from_millis(500);
+const REMEMBERED_MAX: usize = 300;
+
 #[derive(Debug)]
 pub(super) struct TransportRecorder {
     began: Instant,
@@ -23,39 +30,47 @@ pub(super) struct TransportRecorder {
     /// The number that `arrivals[0]` stands for.
     base: i64,
     arrivals: VecDeque<Option<Instant>>,
+    /// The number of arrivals in front that were reported.
+    reported: usize,
     count: u8,
     next: Option<Instant>,
 }
 
 impl TransportRecorder {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, sequence: Unwrap16::default(), base: 0, arrivals: VecDeque::new(), count: 0, next: None }
+        Self {
+            began: now,
+            sequence: Unwrap16::default(),
+            base: 0,
+            arrivals: VecDeque::new(),
+            reported: 0,
+            count: 0,
+            next: None,
+        }
     }
 
     pub(super) fn packet(&mut self, sequence: u16, now: Instant) {
         let sequence = self.sequence.unwrap(sequence);
-        if self.arrivals.is_empty() && (self.next.is_none() || sequence - self.base > WINDOW as i64) {
+        if self.next.is_none() {
             self.base = sequence;
         }
-        let Ok(ahead) = usize::try_from(sequence - self.base) else { return }; // It was reported as lost already.
-        if ahead >= WINDOW {
+        let Ok(mut ahead) = usize::try_from(sequence - self.base) else { return }; // It was reported as lost long ago.
+        if ahead >= self.reported + WINDOW {
             self.arrivals.clear();
-            self.base = sequence;
-            return self.packet_at(0, now);
+            (self.base, self.reported, ahead) = (sequence, 0, 0);
         }
-        self.packet_at(ahead, now);
-    }
-
-    fn packet_at(&mut self, ahead: usize, now: Instant) {
         if self.arrivals.len() <= ahead {
             self.arrivals.resize(ahead + 1, None);
         }
-        self.arrivals[ahead].get_or_insert(now);
+        if self.arrivals[ahead].is_none() {
+            self.arrivals[ahead] = Some(now);
+            self.reported = self.reported.min(ahead);
+        }
         self.next.get_or_insert(now + INTERVAL);
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
-        self.next.filter(|_| !self.arrivals.is_empty())
+        self.next.filter(|_| self.arrivals.len() > self.reported)
     }
 
     /// Appends the feedback that is due, and returns whether some was due. Call it until false.
@@ -63,10 +78,10 @@ impl TransportRecorder {
         if self.timeout().is_none_or(|next| now < next) {
             return false;
         }
-        let leading = self.arrivals.iter().take_while(|arrival| arrival.is_none()).count();
+        let leading = self.arrivals.iter().skip(self.reported).take_while(|arrival| arrival.is_none()).count();
         let micros = |at: Instant| at.saturating_duration_since(self.began).as_micros() as i64;
-        let Some(first) = self.arrivals.get(leading).copied().flatten().map(micros) else {
-            self.arrivals.clear();
+        let Some(first) = self.arrivals.get(self.reported + leading).copied().flatten().map(micros) else {
+            self.reported = self.arrivals.len();
             return false;
         };
         let start = out.len();
@@ -74,7 +89,7 @@ impl TransportRecorder {
         let (mut symbols, mut deltas) = (Vec::with_capacity(64), Vec::with_capacity(64));
         let mut last_tick = reference * REFERENCE_MICROS / TICK_MICROS;
         // A long run of losses in front is cut. The feedback before ended with a packet that came.
-        let skipped = leading.saturating_sub(PACKETS_MAX / 2);
+        let skipped = self.reported + leading.saturating_sub(PACKETS_MAX / 2);
         for arrival in self.arrivals.iter().skip(skipped).take(PACKETS_MAX) {
             let Some(at) = arrival else {
                 symbols.push(0_u8);
@@ -108,14 +123,24 @@ impl TransportRecorder {
         pad(out, start);
         report::finish(out, start);
 
-        let reported = skipped + symbols.len();
-        self.arrivals.drain(..reported);
-        self.base += reported as i64;
+        self.reported = skipped + symbols.len();
         self.count = self.count.wrapping_add(1);
-        if self.arrivals.is_empty() {
+        if self.arrivals.len() == self.reported {
             self.next = Some(now + INTERVAL);
         }
+        self.forget(now);
         true
+    }
+
+    /// Forgets what was reported too long ago for a packet to be merely late.
+    fn forget(&mut self, now: Instant) {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < REMEMBERED;
+        let reported = self.arrivals.iter().take(self.reported);
+        let old = reported.take_while(|arrival| !arrival.as_ref().is_some_and(is_recent)).count();
+        let old = old.max(self.reported.saturating_sub(REMEMBERED_MAX));
+        self.arrivals.drain(..old);
+        self.base += old as i64;
+        self.reported -= old;
     }
 }
 

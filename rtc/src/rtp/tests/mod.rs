@@ -6,5 +6,6 @@ pub(crate) mod fixture;
 mod interop;
 mod layout;
 mod link;
+mod lossy_publisher;
 mod publisher;
 mod viewer;

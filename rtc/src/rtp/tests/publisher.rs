@@ -319,6 +319,7 @@ fn parameter_sets_of_the_offer_describe_a_stream_that_never_states_them() {
         let mut incoming = Incoming::new(config, began);
         let header = Header { mid: "v", ssrc: 10, payload_type: 96, sequence: 1, timestamp: 0, transport: 1 };
         incoming.handle_rtp(&packet(header, &nal), began);
+        incoming.handle_timeout(began + 20 * MILLI); // What it may have overtaken is not there.
         let arrived = incoming.poll_arrival().map(|arrival| arrival.parameters);
         assert_eq!(arrived, known.parameters.first().cloned());
     }
@@ -344,6 +345,7 @@ fn what_the_newest_frames_lack_is_told_until_a_frame_is_whole() {
     let mut incoming = Incoming::new(IncomingConfig { streams: vec![h264], ..IncomingConfig::default() }, now);
     let header = Header { mid: "v", ssrc: 10, payload_type: 102, sequence: 1, timestamp: 0, transport: 1 };
     incoming.handle_rtp(&packet(header, &[0x65, 0x88, 0x80]), now); // An IDR slice, for which no parameter sets came.
+    incoming.handle_timeout(now + 20 * MILLI);
     let header = Header { mid: "v", ssrc: 10, payload_type: 102, sequence: 2, timestamp: 3000, transport: 2 };
     incoming.handle_rtp(&packet(header, &[0x65, 0x88, 0x80]), now);
     assert_eq!(lacks(&incoming), [(MediaKind::Video, LeftOut::NoParameters(Codec::H264))]);
@@ -690,14 +692,14 @@ fn a_missing_packet_is_asked_for_and_then_given_up() {
             .unwrap();
             out.clear();
         }
-        if elapsed == 300 {
+        if elapsed == 400 {
             incoming.request_keyframe(); // A viewer asks for a keyframe.
         }
     }
-    assert_eq!(asked, [(5, vec![11]), (155, vec![11])]);
-    // The keyframe behind the gap could be used at 200 ms. The viewer's request lasts until the
+    assert_eq!(asked, [5, 115, 225, 335].map(|at| (at, vec![11])), "once in a round trip of 100 ms and a tenth");
+    // The keyframe behind the gap could be used at 355 ms. The viewer's request lasts until the
     // next one comes.
-    assert_eq!(wanted, [301, 801, 1301, 1801]);
+    assert_eq!(wanted, [401, 901, 1401]);
     assert_eq!(incoming.counters().lost, 1);
     assert_eq!(std::iter::from_fn(|| incoming.poll_arrival()).count(), 2);
 }
