@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -143,6 +144,8 @@ pub(crate) struct Sending {
     pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) config: SenderConfig,
+    /// How far behind the viewer plays at least.
+    pub(crate) delay: Duration,
     accept: Accept,
 }
 
@@ -173,7 +176,7 @@ pub(crate) fn send(
         resend,
         sequence: rand::random(),
         timestamp: rand::random(),
-        sync: streams.sync(),
+        sync: streams.playout().sync,
     };
     let source = Source {
         ssrc,
@@ -191,7 +194,7 @@ pub(crate) fn send(
         source: Some(source),
         fmtp: None,
     };
-    Some(Sending { key, codec, config, accept })
+    Some(Sending { key, codec, config, delay: streams.playout().delay, accept })
 }
 
 /// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be
