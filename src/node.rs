@@ -194,7 +194,7 @@ impl Parts {
             gate: self.publishers(),
             offers: Arc::new(settings::offers(config)),
             rtc: rtc.clone(),
-            sync: Arc::new(move |room| directed.sync(room)),
+            playout: Arc::new(move |room| directed.playout(room)),
             has_place: Arc::new(move |name| seated.has_place(name)),
             ice_servers: config.rtc.ice_servers.clone().into(),
         };

@@ -333,6 +333,7 @@ pub const LIMITS: &[Limit] = &[
         1..=MANY,
         "A WebSocket is refused, 503. Viewers leave an eighth.",
     ),
+    Limit::time("rooms.playout_delay", |c| Amount::Time(c.rooms.playout_delay), 0..=2000, "The start is refused."),
     Limit::number("rooms.seats", |c| number(c.rooms.seats.into()), 0..=16, "The mic is refused, 409."),
     room("rooms.request_timeout", |c| Amount::Time(c.rooms.timeouts.0.request), "The request lapses."),
     room("rooms.grant_timeout", |c| Amount::Time(c.rooms.timeouts.0.grant), "The seat is free again."),

@@ -19,6 +19,8 @@ pub struct Rooms {
     pub open_seats: bool,
     pub host_leaves: HostLeaves,
     pub sync: AvSync,
+    #[serde(with = "humantime_serde")]
+    pub playout_delay: Duration,
     #[serde(flatten)]
     pub timeouts: Timeouts,
 }
@@ -62,6 +64,7 @@ impl Default for Rooms {
             open_seats: true,
             host_leaves: HostLeaves::EmptySeats,
             sync: AvSync::LipSync,
+            playout_delay: Duration::ZERO,
             timeouts: Timeouts::default(),
         }
     }
@@ -77,6 +80,7 @@ impl Rooms {
             open_seats: self.open_seats,
             host_leaves: self.host_leaves.into(),
             sync: self.sync.into(),
+            playout_delay_ms: u16::try_from(self.playout_delay.as_millis()).unwrap_or(u16::MAX),
             timeouts: self.timeouts.0,
         }
     }

@@ -31,6 +31,7 @@ pub fn layer() -> CorsLayer {
             header::CONTENT_LENGTH,
             HeaderName::from_static("accept-patch"),
             HeaderName::from_static("accept-post"),
+            HeaderName::from_static("onmic-playout-delay"),
         ])
         .max_age(Duration::from_secs(86_400))
 }

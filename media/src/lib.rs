@@ -68,7 +68,7 @@ pub use gate::{Action, Admission, Gate, Shown};
 pub use hub::{FeedName, Hub};
 pub use key::{Keyed, MediaKind, Rendition, TRACKS_MAX, TrackKey};
 pub use onmic_names as name;
-pub use onmic_names::{AvSync, ParticipantName, RoomName, SourceName};
+pub use onmic_names::{AvSync, ParticipantName, Playout, RoomName, SourceName};
 pub use order::Stated;
 pub use pcm::{Pcm, PcmTap};
 pub use permit::{Ending, Grant, Holder, Permit, Permits, Whose};

@@ -32,7 +32,7 @@ pub use event::{EndReason, Event, LeftReason, PkEndReason};
 pub use host::Presence;
 pub use input::Input;
 pub use mix::{Mix, MixSource};
-pub use onmic_names::{AvSync, InvalidSeat, ParticipantName, PersonId, RoomName, SEATS_MAX, SeatNo};
+pub use onmic_names::{AvSync, InvalidSeat, ParticipantName, PersonId, Playout, RoomName, SEATS_MAX, SeatNo};
 pub use pk::{PK_PROPOSALS_MAX, PK_WINDOW, Pk};
 pub use refused::{Refused, RefusedKind};
 pub use rooms::Rooms;

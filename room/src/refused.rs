@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use onmic_names::{DISPLAY_NAME_MAX, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
+use onmic_names::{DISPLAY_NAME_MAX, PLAYOUT_DELAY_MAX, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
 
 /// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub enum Refused {
     Title,
     /// A room cannot have this many seats.
     Seats(u8),
+    /// Viewers cannot play this far behind.
+    PlayoutDelay,
     /// The timeout of this name is out of bounds.
     Timeout(&'static str),
 }
@@ -141,6 +143,7 @@ impl Refused {
             Self::DisplayName => "display-name",
             Self::Title => "title",
             Self::Seats(_) => "seats",
+            Self::PlayoutDelay => "playout-delay",
             Self::Timeout(_) => "timeout",
         }
     }
@@ -161,6 +164,7 @@ impl Refused {
             | Self::DisplayName
             | Self::Title
             | Self::Seats(_)
+            | Self::PlayoutDelay
             | Self::Timeout(_) => RefusedKind::Malformed,
             Self::HostNeedsNoSeat
             | Self::SeatLocked(_)
@@ -252,6 +256,13 @@ impl fmt::Display for Refused {
                 "A title has at most {TITLE_MAX} characters on one line, and none that turns the direction of text."
             ),
             Self::Seats(seats) => write!(f, "{seats} seats are too many. A room has 0 to {SEATS_MAX}."),
+            Self::PlayoutDelay => {
+                write!(
+                    f,
+                    "The delay of playout is too long. Set it between 0 and {} ms.",
+                    PLAYOUT_DELAY_MAX.as_millis()
+                )
+            }
             Self::Timeout(name) => {
                 write!(f, "The timeout {name} is out of bounds. Set it between 100 ms and 24 h.")
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onmic_names::{AvSync, SEATS_MAX, TITLE_MAX, is_line};
+use onmic_names::{AvSync, PLAYOUT_DELAY_MAX, Playout, SEATS_MAX, TITLE_MAX, is_line};
 
 use crate::command::Authority;
 use crate::refused::Refused;
@@ -97,6 +97,8 @@ pub struct Settings {
     pub host_leaves: HostLeaves,
     /// How audio and video reach WebRTC viewers of the room who do not choose for themselves.
     pub sync: AvSync,
+    /// How far behind they play at least, in ms, up to [`PLAYOUT_DELAY_MAX`].
+    pub playout_delay_ms: u16,
     /// The longest that each state may wait.
     pub timeouts: Timeouts,
 }
@@ -110,18 +112,27 @@ impl Default for Settings {
             open_seats: true,
             host_leaves: HostLeaves::default(),
             sync: AvSync::default(),
+            playout_delay_ms: 0,
             timeouts: Timeouts::default(),
         }
     }
 }
 
 impl Settings {
+    /// Returns how WebRTC viewers play who do not choose for themselves.
+    pub fn playout(&self) -> Playout {
+        Playout { sync: self.sync, delay: Duration::from_millis(self.playout_delay_ms.into()) }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Refused> {
         if self.title.chars().count() > TITLE_MAX || !is_line(&self.title) {
             return Err(Refused::Title);
         }
         if self.seats > SEATS_MAX {
             return Err(Refused::Seats(self.seats));
+        }
+        if self.playout().delay > PLAYOUT_DELAY_MAX {
+            return Err(Refused::PlayoutDelay);
         }
         let out_of_bounds = |&(_, timeout): &(_, Duration)| timeout < TIMEOUT.0 || timeout > TIMEOUT.1;
         match self.timeouts.each().find(out_of_bounds) {
@@ -176,6 +187,8 @@ mod tests {
         assert_eq!(Settings { title: "x".repeat(201), ..Settings::default() }.check(), Err(Refused::Title));
         assert_eq!(Settings { title: "a\u{202e}b".to_owned(), ..Settings::default() }.check(), Err(Refused::Title));
         assert_eq!(Settings { seats: 17, ..Settings::default() }.check(), Err(Refused::Seats(17)));
+        assert_eq!(Settings { playout_delay_ms: 2000, ..Settings::default() }.check(), Ok(()));
+        assert_eq!(Settings { playout_delay_ms: 2001, ..Settings::default() }.check(), Err(Refused::PlayoutDelay));
         let timeouts = Timeouts { away: Duration::ZERO, ..Timeouts::default() };
         assert_eq!(Settings { timeouts, ..Settings::default() }.check(), Err(Refused::Timeout("away")));
     }

@@ -4,6 +4,7 @@
 //! preference is the server's, not the browser's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -142,6 +143,8 @@ pub(crate) struct Sending {
     pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) config: SenderConfig,
+    /// How far behind the viewer plays at least.
+    pub(crate) delay: Duration,
     accept: Accept,
 }
 
@@ -172,7 +175,7 @@ pub(crate) fn send(
         resend,
         sequence: rand::random(),
         timestamp: rand::random(),
-        sync: streams.sync(),
+        sync: streams.playout().sync,
     };
     let source = Source {
         ssrc,
@@ -190,7 +193,7 @@ pub(crate) fn send(
         source: Some(source),
         fmtp: None,
     };
-    Some(Sending { key, codec, config, accept })
+    Some(Sending { key, codec, config, delay: streams.playout().delay, accept })
 }
 
 /// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be

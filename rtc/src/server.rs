@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use onmic_media::feed::{Accept, Unavailable};
 use onmic_media::life::Lives;
 use onmic_media::{
-    Accepts, AvSync, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Permit, Publication, TrackKey,
+    Accepts, Codec, Demand, DropReason, Entry, Feed, Holder, LeftOut, MediaKind, Permit, Playout, Publication, TrackKey,
 };
 
 use crate::announce::Announce;
@@ -181,18 +181,18 @@ impl Rtc {
         self.open(reserved, &offer, accepts, mid, publish).await
     }
 
-    /// Begins a viewer's session on `feed`, for `holder`. `sync` says how its audio and video are timed.
+    /// Begins a viewer's session on `feed`, for `holder`. `playout` says how it plays.
     pub async fn watch(
         &self,
         offer: &str,
         feed: Arc<Feed>,
-        sync: AvSync,
+        playout: impl Into<Playout>,
         holder: impl Into<Holder>,
     ) -> Result<Answer, OfferRefused> {
         let holder = holder.into();
         let offer = parse(offer)?;
         let found = find(&offer, &feed).await?;
-        let streams = Streams::random(sync);
+        let streams = Streams::random(playout.into());
         let mut sending = Vec::new();
         for (Wish { section, key }, demand) in found.demands {
             let parameters = demand.track().parameters();

@@ -5,32 +5,33 @@
 //! both cases, because many players show the media stream of the first track that comes. What keeps these from delaying
 //! the video is the playout delay of its packets ([`crate::rtp::Sender`]).
 
-use onmic_media::{AvSync, MediaKind};
+use onmic_media::{AvSync, MediaKind, Playout};
 
 /// The names of one viewer's streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
-    sync: AvSync,
+    playout: Playout,
     name: String,
     audio: String,
 }
 
 impl Streams {
     /// Makes names that no other viewer has.
-    pub(crate) fn random(sync: AvSync) -> Self {
-        Self::named(&format!("{:016x}", rand::random::<u64>()), sync)
+    pub(crate) fn random(playout: Playout) -> Self {
+        Self::named(&format!("{:016x}", rand::random::<u64>()), playout)
     }
 
-    pub(crate) fn named(name: &str, sync: AvSync) -> Self {
-        let audio = match sync {
+    pub(crate) fn named(name: &str, playout: impl Into<Playout>) -> Self {
+        let playout = playout.into();
+        let audio = match playout.sync {
             AvSync::LipSync => name.to_owned(),
             AvSync::PictureFirst => format!("{name}-audio"),
         };
-        Self { sync, name: name.to_owned(), audio }
+        Self { playout, name: name.to_owned(), audio }
     }
 
-    pub(crate) fn sync(&self) -> AvSync {
-        self.sync
+    pub(crate) fn playout(&self) -> Playout {
+        self.playout
     }
 
     /// Returns the canonical name of the streams of a kind.

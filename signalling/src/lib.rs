@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, Sender};
 use onmic_media::name::Principal;
-use onmic_media::{Action, Admission, AvSync, Gate, Holder, Hub, ParticipantName, Returns, RoomName, SourceName};
+use onmic_media::{Action, Admission, Gate, Holder, Hub, ParticipantName, Playout, Returns, RoomName, SourceName};
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
@@ -39,8 +39,8 @@ pub struct Signalling {
     pub offers: Arc<Offers>,
     /// The WebRTC server, which runs the sessions.
     pub rtc: Rtc,
-    /// Returns how audio and video reach the viewers of a room who do not choose for themselves.
-    pub sync: Arc<dyn Fn(&RoomName) -> AvSync + Send + Sync>,
+    /// Returns how the viewers of a room play who do not choose for themselves.
+    pub playout: Arc<dyn Fn(&RoomName) -> Playout + Send + Sync>,
     /// Returns whether somebody has this place on mic, so that there may be a return feed for it.
     pub has_place: Arc<dyn Fn(&SourceName) -> bool + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.

@@ -4,17 +4,18 @@
 //! participant.
 //!
 //! `?sync=lip-sync` or `?sync=picture-first` chooses how audio and video are timed for this viewer. Without it the room's
-//! setting counts.
+//! setting counts. `?playout_delay=400` asks the viewer's player to play 400 ms behind at least, in the same way. The answer states
+//! the delay in `Onmic-Playout-Delay`.
 //!
 //! Where nobody publishes, the answer is 409 with `Retry-After`: the endpoint exists for every name, and what it needs
 //! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
 use tokio::time::timeout;
@@ -23,8 +24,8 @@ use onmic_http::{Problem, Sender};
 use onmic_media::feed::Unavailable;
 use onmic_media::hub::SETTLE_PATIENCE;
 use onmic_media::metric::GivenUp;
-use onmic_media::name::InvalidAvSync;
-use onmic_media::{Action, AvSync, Feed, RoomName};
+use onmic_media::name::{InvalidAvSync, InvalidPlayoutDelay};
+use onmic_media::{Action, Feed, Playout, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
@@ -51,12 +52,23 @@ fn not_live(what: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, detail).without_denial().with_header(header::RETRY_AFTER, RETRY_AFTER)
 }
 
+/// States the delay of playout, in ms. The packets of video state it to the receiver as well, but those of audio have no place for
+/// it. A player that delays audio by itself has both in step from the start; without that a browser takes some 15 s.
+const PLAYOUT_DELAY: HeaderName = HeaderName::from_static("onmic-playout-delay");
+
+fn with_delay(mut response: Response, delay: Duration) -> Response {
+    if let Ok(ms @ 1..) = u64::try_from(delay.as_millis()) {
+        response.headers_mut().insert(PLAYOUT_DELAY, ms.into());
+    }
+    response
+}
+
 impl Signalling {
     async fn watch(
         &self,
         feed: Option<Arc<Feed>>,
         what: &str,
-        (sync, Comer { holder, counted }): (AvSync, Comer),
+        (playout, Comer { holder, counted }): (Playout, Comer),
         offer: &str,
     ) -> Result<Response, Problem> {
         let feed = feed.ok_or_else(|| not_live(what))?;
@@ -66,8 +78,8 @@ impl Signalling {
         }
         // A player that waits for a publisher asks again and again. That costs little until there is something to watch.
         self.offers.watch(counted.as_ref(), Instant::now())?;
-        match self.rtc.watch(offer, feed, sync, holder).await {
-            Ok(answer) => Ok(session::created(answer, &self.ice_servers)),
+        match self.rtc.watch(offer, feed, playout, holder).await {
+            Ok(answer) => Ok(with_delay(session::created(answer, &self.ice_servers), playout.delay)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
                 if matches!(refused, OfferRefused::NothingInCommon { .. }) {
@@ -78,12 +90,28 @@ impl Signalling {
         }
     }
 
-    /// Returns how audio and video are timed for a viewer of `room`: as it asks in its address, or else as the room is set.
-    fn sync_of(&self, room: &RoomName, uri: &Uri) -> Result<AvSync, Problem> {
-        let asked = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sync=")));
-        let Some(asked) = asked else { return Ok((self.sync)(room)) };
-        asked.parse().map_err(|invalid: InvalidAvSync| Problem::bad_request(invalid.to_string()))
+    /// Returns how a viewer of `room` plays: as it asks in its address, or else as the room is set.
+    fn playout_of(&self, room: &RoomName, uri: &Uri) -> Result<Playout, Problem> {
+        asked_playout((self.playout)(room), uri)
     }
+
+    /// Returns the same for a return feed. Whoever is on mic talks with others, so the delay of the room is not for them.
+    fn playout_of_return(&self, room: &RoomName, uri: &Uri) -> Result<Playout, Problem> {
+        asked_playout((self.playout)(room).sync.into(), uri)
+    }
+}
+
+/// Returns `playout` with what the address of a viewer asks for.
+fn asked_playout(mut playout: Playout, uri: &Uri) -> Result<Playout, Problem> {
+    let asked = |name: &str| uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    if let Some(sync) = asked("sync") {
+        playout.sync = sync.parse().map_err(|invalid: InvalidAvSync| Problem::bad_request(invalid.to_string()))?;
+    }
+    if let Some(delay) = asked("playout_delay") {
+        let invalid = |invalid: InvalidPlayoutDelay| Problem::bad_request(invalid.to_string());
+        playout.delay = Playout::parse_delay(delay).map_err(invalid)?;
+    }
+    Ok(playout)
 }
 
 async fn watch_program(
@@ -96,8 +124,8 @@ async fn watch_program(
     let room: RoomName = room.parse()?;
     let (_, comer) = signalling.open(Action::Play(&room), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
-    let sync = signalling.sync_of(&room, &uri)?;
-    signalling.watch(signalling.hub.program(&room), room.as_str(), (sync, comer), &offer).await
+    let playout = signalling.playout_of(&room, &uri)?;
+    signalling.watch(signalling.hub.program(&room), room.as_str(), (playout, comer), &offer).await
 }
 
 async fn watch_source(
@@ -110,9 +138,9 @@ async fn watch_source(
     let name = source_name(name)?;
     let (_, comer) = signalling.open(Action::PlaySource(&name), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
-    let sync = signalling.sync_of(&name.room, &uri)?;
+    let playout = signalling.playout_of(&name.room, &uri)?;
     let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
-    signalling.watch(feed, &name.to_string(), (sync, comer), &offer).await
+    signalling.watch(feed, &name.to_string(), (playout, comer), &offer).await
 }
 
 async fn watch_return(
@@ -125,13 +153,13 @@ async fn watch_return(
     let name = source_name(name)?;
     let (_, comer) = signalling.open(Action::PlayReturn(&name), sender)?;
     let Offer(offer) = Offer::from_request(request, &()).await?;
-    let sync = signalling.sync_of(&name.room, &uri)?;
+    let playout = signalling.playout_of_return(&name.room, &uri)?;
     // Nothing is made for an offer that cannot be read, nor for somebody who is not on mic.
     signalling.rtc.check_offer(&offer).map_err(session::refused)?;
     if !(signalling.has_place)(&name) {
         return Err(not_live(&name.to_string()));
     }
-    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (sync, comer), &offer).await
+    signalling.watch(signalling.returns.return_feed(&name), name.room.as_str(), (playout, comer), &offer).await
 }
 
 async fn probe_program(

@@ -396,7 +396,7 @@ fn node_with(gate: impl Gate, offers: Offers) -> (Router, Rtc, onmic_media::Publ
         offers: Arc::new(offers),
         rtc: rtc.clone(),
         ice_servers: Arc::new(ice_servers),
-        sync: Arc::new(|_| onmic_media::AvSync::LipSync),
+        playout: Arc::new(|_| onmic_media::Playout::default()),
         has_place: Arc::new(|_| true),
     };
     let router = signalling

@@ -8,6 +8,7 @@ import { request } from "../lib/http.js";
 import { median, percentile, rounded } from "../lib/numbers.js";
 import { offer } from "../lib/offer.js";
 import { pause, waitFor } from "../lib/wait.js";
+import { watchPage } from "../lib/watch_page.js";
 
 const ROOMS = "/api/v1/rooms";
 const OFFER = offer({ audio: [["111", "opus/48000/2"]], video: [["103", "H264/90000"]] });
@@ -87,3 +88,44 @@ endToEnd(
   },
   { timeout: 90_000 },
 );
+
+endToEnd("the_node_the_room_and_the_viewer_choose_how_far_behind_it_plays", async (stage) => {
+  const gateway = await stage.gateway({ set: { "rooms.playout_delay": "300ms" } });
+  const small = { width: 320, height: 180, bitrateKbps: 400 };
+  await stage.live(gateway, "show", small);
+  const anna = stage.publisher(gateway.rtmpUrl("show/anna"), small);
+  await waitFor("anna to be in the room", async () => (await gateway.room("show")).participants.length === 2, { giveUp: () => anna.assertAlive() });
+  const delayOf = async (path) => {
+    const answer = await post(gateway, path);
+    assert.equal(answer.status, 201, answer.text);
+    await request(gateway.url(answer.headers.location), { method: "DELETE" });
+    return answer.headers["onmic-playout-delay"];
+  };
+  assert.equal(await delayOf("/whep/show"), "300", "the node chooses");
+  assert.equal(await delayOf("/whep/show?playout_delay=1000&sync=picture-first"), "1000", "the viewer chooses");
+  assert.equal(await delayOf("/whep/show?playout_delay=0"), undefined, "the viewer chooses to be close");
+  assert.equal(await delayOf("/whep/show/anna/return"), undefined, "whoever is on mic talks with others");
+  assert.match(assertProblem(await post(gateway, "/whep/show?playout_delay=2001"), [400]).detail, /0 to 2000 ms/);
+
+  const set = (ms) => {
+    const body = JSON.stringify({ playout_delay_ms: ms });
+    return request(gateway.url(`${ROOMS}/show`), { method: "PATCH", headers: { "Content-Type": "application/json" }, body });
+  };
+  assert.equal((await set(700)).status, 200);
+  assert.equal(await delayOf("/whep/show"), "700", "the room chooses");
+  assert.equal((await gateway.room("show")).state.settings.playout_delay_ms, 700);
+  assertProblem(await set(2001), [400, 422]);
+});
+
+endToEnd("a_viewer_who_plays_one_second_behind_has_audio_and_video_in_step", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "show", { gopFrames: 60 });
+  const browser = await stage.browser();
+  const page = await watchPage(browser, gateway.url("/watch/show?transport=whep&playout_delay=1000"));
+  await page.plays("whep");
+  await pause(4000);
+  const latency = await page.evaluate(() => window.onmicPlayer.stats.latencyMs);
+  stage.say(`asked for 1000 ms, video shown after ${latency} ms`);
+  assert.ok(latency >= 800, `${latency} ms`);
+  await page.advances();
+});

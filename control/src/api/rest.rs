@@ -90,6 +90,8 @@ pub struct RoomChange {
     host_leaves: Option<HostLeaves>,
     /// How audio and video reach WebRTC viewers who begin to watch from now on and do not choose for themselves.
     sync: Option<AvSync>,
+    /// How far behind these play at least, in ms, at most 2000.
+    playout_delay_ms: Option<u16>,
     timeouts: Option<TimeoutsChange>,
 }
 
@@ -103,6 +105,7 @@ impl RoomChange {
         set(&mut settings.open_seats, self.open_seats);
         set(&mut settings.host_leaves, self.host_leaves.map(Into::into));
         set(&mut settings.sync, self.sync.map(Into::into));
+        set(&mut settings.playout_delay_ms, self.playout_delay_ms);
         self.timeouts.unwrap_or_default().apply(&mut settings.timeouts);
         before
     }

@@ -179,6 +179,8 @@ struct Room {
     open_seats: bool,
     host_leaves: HostLeaves,
     sync: AvSync,
+    #[serde(default)]
+    playout_delay_ms: u16,
     timeouts: serde_json::Value,
     kept: bool,
     number: u64,
@@ -392,6 +394,7 @@ impl Room {
             open_seats: settings.open_seats,
             host_leaves: settings.host_leaves.into(),
             sync: settings.sync.into(),
+            playout_delay_ms: settings.playout_delay_ms,
             timeouts: serde_json::to_value(TimeoutsMs(settings.timeouts)).expect("numbers are JSON"),
             kept: *kept,
             number: *number,
@@ -425,6 +428,7 @@ impl Room {
             open_seats: self.open_seats,
             host_leaves: self.host_leaves.into(),
             sync: self.sync.into(),
+            playout_delay_ms: self.playout_delay_ms,
             timeouts,
         };
         let person = |person: Person| {

@@ -58,7 +58,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use onmic_media::life::guarded;
 use onmic_media::{Ending, Hub, Shares, SourceName, WallTime, metric};
-use onmic_room::{Actor, AvSync, Effect, Event, Input, Limits, PersonId, PersonView, Refused, RoomName, Settings};
+use onmic_room::{Actor, Effect, Event, Input, Limits, PersonId, PersonView, Playout, Refused, RoomName, Settings};
 use onmic_stage::Reports;
 
 use channel::Ringer;
@@ -539,10 +539,10 @@ impl Rooms {
         cells.map(|(name, cell)| (name.clone(), cell.clone())).collect()
     }
 
-    /// Returns how audio and video reach the WebRTC viewers of a room who do not choose for themselves.
-    pub fn sync(&self, room: &RoomName) -> AvSync {
+    /// Returns how the WebRTC viewers of a room play who do not choose for themselves.
+    pub fn playout(&self, room: &RoomName) -> Playout {
         let desk = self.desk.lock();
-        desk.machine.settings(room).map_or(self.config.defaults.sync, |settings| settings.sync)
+        desk.machine.settings(room).unwrap_or(&self.config.defaults).playout()
     }
 
     /// Returns the settings of rooms that come to be by themselves.

@@ -89,6 +89,8 @@ pub struct RoomSettings {
     pub host_leaves: HostLeaves,
     /// How audio and video reach WebRTC viewers who do not choose for themselves.
     pub sync: AvSync,
+    /// How far behind they play at least, in ms.
+    pub playout_delay_ms: u16,
     pub timeouts: TimeoutsMs,
 }
 
@@ -374,6 +376,7 @@ pub fn room_settings(settings: &Settings) -> RoomSettings {
         open_seats: settings.open_seats,
         host_leaves: settings.host_leaves.into(),
         sync: settings.sync.into(),
+        playout_delay_ms: settings.playout_delay_ms,
         timeouts: TimeoutsMs(settings.timeouts),
     }
 }

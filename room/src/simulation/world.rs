@@ -573,6 +573,7 @@ fn random_settings(random: &mut Random) -> Settings {
         open_seats: random.percent(50),
         host_leaves,
         sync: AvSync::ALL[usize::from(random.percent(50))],
+        playout_delay_ms: if random.percent(50) { 400 } else { 0 },
         timeouts: Timeouts::default(),
     }
 }

@@ -34,6 +34,7 @@ mod span;
 
 use std::time::{Duration, Instant};
 
+use onmic_media::name::PLAYOUT_DELAY_MAX;
 use onmic_media::track::PAST_MAX;
 use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
@@ -169,6 +170,8 @@ pub struct Sender {
     payload_type: u8,
     fraction_lost: u8,
     sync: AvSync,
+    /// The least delay of playout.
+    floor: Duration,
     is_video: bool,
     phase: Phase,
     started: Option<Instant>,
@@ -216,6 +219,7 @@ impl Sender {
             payload_type: config.payload_type & 0x7f,
             fraction_lost: 0,
             sync: config.sync,
+            floor: Duration::ZERO,
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
             started: None,
@@ -241,6 +245,11 @@ impl Sender {
     /// States dates by `offset`, in reports and in abs-capture-time. Without this call it states the node's line.
     pub fn dated_by(self, offset: DateOffset) -> Self {
         Self { dates: offset, ..self }
+    }
+
+    /// Tells the receiver to play at least this far behind, up to [`PLAYOUT_DELAY_MAX`].
+    pub fn delayed_by(self, floor: Duration) -> Self {
+        Self { floor: floor.min(PLAYOUT_DELAY_MAX), ..self }
     }
 
     /// Begins to send. Call it once the peer is connected.
@@ -566,6 +575,7 @@ impl Sender {
                 AvSync::LipSync => frame.playout_delay,
                 AvSync::PictureFirst => PlayoutDelay::default(),
             };
+            let delay = delay.at_least(PlayoutDelay::units(self.floor));
             writer.extension(ids.playout_delay, &hold::at_least(delay, hold).bytes());
         }
         if frame.states_capture {

@@ -83,7 +83,8 @@ pub(super) struct ViewerTrack {
 
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
-        Self { id, key: planned.key, sender: Sender::new(planned.config, outgoing).dated_by(dates) }
+        let sender = Sender::new(planned.config, outgoing).dated_by(dates).delayed_by(planned.delay);
+        Self { id, key: planned.key, sender }
     }
 }
 

@@ -10,6 +10,8 @@ export interface Address {
   transport: Choice;
   /** Is null where the room's setting counts. */
   sync: AvSync | null;
+  /** In ms. Is null where the room's setting counts. */
+  playoutDelay: number | null;
 }
 
 /** Reads the address of this page, and takes the token out of it. */
@@ -29,10 +31,12 @@ export function readAddress(url: URL, node = NODE): Address {
   const inPath = page === 'watch' || page === 'studio' ? parts.join('/') : '';
   const transport = url.searchParams.get('transport');
   const sync = url.searchParams.get('sync');
+  const delay = url.searchParams.get('playout_delay') ?? '';
   return {
     room: inPath ? decode(inPath) : (url.searchParams.get('room') ?? ''),
     transport: transport === 'whep' || transport === 'hls' ? transport : 'auto',
     sync: sync === 'lip-sync' || sync === 'picture-first' ? sync : null,
+    playoutDelay: /^\d{1,4}$/.test(delay) ? Number(delay) : null,
   };
 }
 

@@ -40,6 +40,7 @@ const player = new Player({
   prefer: address.transport,
   ...(address.token ? { token: address.token } : {}),
   ...(address.sync ? { sync: address.sync } : {}),
+  ...(address.playoutDelay === null ? {} : { playoutDelay: address.playoutDelay }),
 });
 window.onmicPlayer = player;
 

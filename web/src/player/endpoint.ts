@@ -28,17 +28,20 @@ export class Endpoint {
   readonly participant: string | undefined;
   readonly #token: string | undefined;
   readonly #sync: AvSync | undefined;
+  /** How far behind a WHEP session plays at least, in ms, or undefined where the room's setting counts. */
+  readonly #playoutDelay: number | undefined;
 
   /**
    * `url` is the URL of the node or of the proxy in front of it. `room` is a room name, or `room/participant`. Without
-   * `sync` the room's setting counts.
+   * `sync` and `playoutDelay` the room's settings count.
    */
-  constructor(url: string, room: string, token?: string, sync?: AvSync) {
+  constructor(url: string, room: string, token?: string, sync?: AvSync, playoutDelay?: number) {
     this.base = new URL(url.endsWith('/') ? url : `${url}/`, globalThis.location?.href);
     const path = room.split('/').map(encodeURIComponent).join('/');
     const roomOnly = encodeURIComponent(room.split('/')[0] ?? '');
     this.#sync = sync;
-    this.whep = this.#synced(new URL(`whep/${path}`, this.base).href);
+    this.#playoutDelay = playoutDelay;
+    this.whep = this.#timed(new URL(`whep/${path}`, this.base).href);
     this.whip = new URL(`whip/${path}`, this.base).href;
     this.hls = new URL(`hls/${roomOnly}/index.m3u8`, this.base).href;
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
@@ -52,15 +55,19 @@ export class Endpoint {
     return statedUrl(address, this.base);
   }
 
-  /** Returns an endpoint for the same node with the session URL and the token of a ticket. */
+  /**
+   * Returns an endpoint for the same node with the session URL and the token of a ticket. It has no delay, because whoever
+   * is on mic talks with others.
+   */
   ticketed(url: string, kind: 'whip' | 'whep', token: string | undefined): Endpoint {
     const endpoint = new Endpoint(this.base.href, '', token ?? this.#token, this.#sync);
-    return Object.assign(endpoint, { [kind]: kind === 'whep' ? this.#synced(url) : url });
+    return Object.assign(endpoint, { [kind]: kind === 'whep' ? endpoint.#timed(url) : url });
   }
 
-  #synced(whep: string): string {
+  #timed(whep: string): string {
     const url = new URL(whep, this.base);
     if (this.#sync) url.searchParams.set('sync', this.#sync);
+    if (this.#playoutDelay !== undefined) url.searchParams.set('playout_delay', String(this.#playoutDelay));
     return url.href;
   }
 

@@ -69,8 +69,11 @@ const STILL_MS = 2000;
 const LEAST_LOSS = 0.02;
 /** A queue on the way makes round trips longer by this much before it loses packets. */
 const QUEUE_MS = 300;
-/** The extreme case is clear sooner: with this loss all the time, and this harm in spite of all repairs, it does not become better. */
-const COLLAPSE = { ms: 2000, loss: 0.4, harm: 0.25 };
+/**
+ * The extreme case is clear sooner: with this loss all the time, and this harm in spite of all repairs, it does not become
+ * better. Audio that was sent again does not count as lost, so of 70 % some 50 % are left.
+ */
+const COLLAPSE = { ms: 2000, loss: 0.35, harm: 0.25 };
 /** Fewer frames than this share of the usual ones count as frozen for the share that is missing. */
 const CHOPPY = 0.5;
 /** How fast the usual frame rate follows the one that is measured on a good network: within some 5 readings. */
@@ -174,11 +177,11 @@ export class NetworkWatch {
   }
 
   #judge(now: number, isRtp: boolean): Verdict {
-    const whole = sum(this.#intervals, now - WINDOW_MS);
-    const recent = sum(this.#intervals, now - COLLAPSE.ms - SLACK_MS);
+    const whole = sum(this.#intervals);
+    const recent = sum(newest(this.#intervals, COLLAPSE.ms - SLACK_MS));
     const collapsed =
       recent.ms >= COLLAPSE.ms - SLACK_MS && recent.leastLoss >= COLLAPSE.loss && recent.harm >= COLLAPSE.harm;
-    const fit = collapsed ? false : this.#fit(now);
+    const fit = collapsed ? false : this.#fit();
     if (collapsed) return { poor: 'lossy', harm: recent.harm, fit };
     const [frozen, concealed] = [whole.frozenMs / WINDOW_MS, whole.concealedMs / WINDOW_MS];
     const harm = Math.max(frozen, concealed);
@@ -203,18 +206,23 @@ export class NetworkWatch {
     return last.end - (first.end - first.ms) >= LASTS_MS;
   }
 
-  #fit(now: number): boolean | null {
-    const { ms, frozenMs, concealedMs } = sum(this.#intervals, now - JUDGE_MS - SLACK_MS);
+  #fit(): boolean | null {
+    const { ms, frozenMs, concealedMs } = sum(newest(this.#intervals, JUDGE_MS - SLACK_MS));
     if (ms < JUDGE_MS - SLACK_MS) return null;
     return frozenMs <= ms * FIT.frozen && concealedMs <= ms * FIT.concealed;
   }
 }
 
-/** Adds up what began after `from`. */
-function sum(intervals: Interval[], from: number) {
+/** Returns the newest intervals that last for `ms` together, or all if they are shorter. */
+function newest(intervals: Interval[], ms: number): Interval[] {
+  let [first, lasts] = [intervals.length, 0];
+  while (first > 0 && lasts < ms) lasts += intervals[--first]?.ms ?? 0;
+  return intervals.slice(first);
+}
+
+function sum(intervals: Interval[]) {
   const total = { ms: 0, frozenMs: 0, concealedMs: 0, packets: 0, lost: 0, leastLoss: 1 };
-  for (const { end, ms, frozenMs, concealedMs, packets, lost } of intervals) {
-    if (end - ms < from) continue;
+  for (const { ms, frozenMs, concealedMs, packets, lost } of intervals) {
     total.ms += ms;
     total.frozenMs += frozenMs;
     total.concealedMs += concealedMs;

@@ -45,6 +45,11 @@ export interface PlayerOptions {
    * the room's setting. LL-HLS is always in step.
    */
   sync?: AvSync;
+  /**
+   * How far behind WHEP plays at least, in ms from 0 to 2000: closeness against smoothness on a network that loses packets.
+   * The default is the room's setting. It does not concern the return feed of somebody on mic.
+   */
+  playoutDelay?: number;
   /** The default is true, because browsers start audio only after a gesture. Call `unmute` from a gesture. */
   muted?: boolean;
 }
@@ -110,7 +115,13 @@ export class Player extends Emitter<PlayerEvents> {
 
   constructor(options: PlayerOptions) {
     super();
-    this.#endpoint = new Endpoint(options.url, options.room, options.token, options.sync);
+    this.#endpoint = new Endpoint(
+      options.url,
+      options.room,
+      options.token,
+      options.sync,
+      delayOf(options.playoutDelay),
+    );
     // To try WHEP beside LL-HLS costs data, so it is rare for a viewer who wants to save data.
     const { limitMs } = TIMING.doubted;
     const timing = savesData() ? { ...TIMING, doubted: { firstMs: limitMs, limitMs } } : TIMING;
@@ -580,6 +591,12 @@ export class Player extends Emitter<PlayerEvents> {
 const NOTHING_READ = { latency: null, readings: null };
 
 type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
+
+const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX in names/src/playout.rs. The node refuses more.
+
+function delayOf(asked: number | undefined): number | undefined {
+  return asked === undefined ? undefined : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
+}
 
 /** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
 function savesData(): boolean {

@@ -10,6 +10,13 @@ import { type IceFragment, parseIceFragment } from './sdp';
 const GOODBYE_MS = 500; // The connection is closed at the latest this long after DELETE was sent.
 const ANSWER_LIMIT = 256 * 1024; // Characters. A real answer has a few thousand.
 
+export interface Created {
+  answer: string;
+  iceServers: RTCIceServer[];
+  /** How far behind the node has the player play at least, in ms. */
+  playoutDelay: number;
+}
+
 export class SessionResource {
   readonly #endpoint: Endpoint;
   #url: string | null = null;
@@ -20,7 +27,7 @@ export class SessionResource {
   }
 
   /** Sends `offer` and returns the answer, or null if the session was deleted meanwhile. */
-  async create(url: string, offer: string): Promise<{ answer: string; iceServers: RTCIceServer[] } | null> {
+  async create(url: string, offer: string): Promise<Created | null> {
     const headers = { 'content-type': 'application/sdp' };
     const response = await this.#fetch(url, { method: 'POST', headers, body: offer });
     const location = response.headers.get('location');
@@ -30,7 +37,9 @@ export class SessionResource {
     if (response.status !== 201) throw new RequestError(await problemFrom(response));
     const answer = await response.text();
     if (answer.length > ANSWER_LIMIT) throw new Error('the answer is too long');
-    return this.#over ? null : { answer, iceServers: iceServersFromLink(response.headers.get('link')) };
+    if (this.#over) return null;
+    const playoutDelay = Number(response.headers.get('onmic-playout-delay')) || 0;
+    return { answer, iceServers: iceServersFromLink(response.headers.get('link')), playoutDelay };
   }
 
   /** Returns the URL of the session that the node at `asked` stated. A redirect may have led to another node. */

@@ -211,7 +211,7 @@ export class WhepSession implements Session {
     this.#sound = audio.receiver;
     for (const transceiver of [this.#transceiver, audio]) {
       wantCaptureTime(transceiver);
-      wantNoDelay(transceiver.receiver);
+      wantDelay(transceiver.receiver, 0);
     }
     const stream = new MediaStream();
     peer.ontrack = (event) => {
@@ -262,7 +262,9 @@ export class WhepSession implements Session {
     this.#resource = new SessionResource(this.#endpoint);
     const created = await this.#resource.create(this.#endpoint.whep, offer);
     if (!created) return;
-    const { answer, iceServers } = created;
+    const { answer, iceServers, playoutDelay } = created;
+    // The node tells the receiver of video by its packets, and cannot tell that of audio.
+    if (this.#sound && playoutDelay > 0) wantDelay(this.#sound, playoutDelay);
     // Host candidates are enough to reach a public node. These servers are used from the next ICE restart on.
     if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     this.#answer = answer;
@@ -306,7 +308,7 @@ function wantCaptureTime(transceiver: Transceiver): void {
   }
 }
 
-function wantNoDelay(receiver: Receiver): void {
-  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-  else if ('playoutDelayHint' in receiver) (receiver as Receiver).playoutDelayHint = 0;
+function wantDelay(receiver: Receiver, ms: number): void {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = ms;
+  else if ('playoutDelayHint' in receiver) (receiver as Receiver).playoutDelayHint = ms / 1000;
 }

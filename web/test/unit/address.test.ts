@@ -11,12 +11,14 @@ const ROOT = new URL('https://n/');
 
 it('room_transport_and_sync_are_read_from_the_watch_address', () => {
   const address = readAddress(new URL('https://n/watch/caf%C3%A9/?transport=hls&sync=picture-first'), ROOT);
-  expect(address).toEqual({ room: 'café', transport: 'hls', sync: 'picture-first' });
-  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x&sync=x'), ROOT)).toEqual({
+  expect(address).toEqual({ room: 'café', transport: 'hls', sync: 'picture-first', playoutDelay: null });
+  expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x&sync=x&playout_delay=1e3'), ROOT)).toEqual({
     room: '%E0%A4%A',
     transport: 'auto',
     sync: null,
+    playoutDelay: null,
   });
+  expect(readAddress(new URL('https://n/watch/demo?playout_delay=400'), ROOT).playoutDelay).toBe(400);
 });
 
 it('pages_and_rooms_are_found_under_a_path', () => {
@@ -109,10 +111,10 @@ it('one_source_is_watched_by_whep_under_its_own_name', () => {
   expect([endpoint.whep, endpoint.room]).toEqual(['https://node/whep/room/guest', 'https://node/api/v1/rooms/room']);
 });
 
-it('the_choice_of_sync_is_sent_with_every_whep_request_and_no_other', () => {
-  const endpoint = new Endpoint('https://node/base', 'demo', 'secret', 'picture-first');
-  expect(endpoint.whep).toBe('https://node/base/whep/demo?sync=picture-first');
-  expect(endpoint.hls + endpoint.whip).not.toContain('sync');
+it('the_choice_of_sync_and_delay_is_sent_with_whep_requests_alone_and_no_delay_on_mic', () => {
+  const endpoint = new Endpoint('https://node/base', 'demo', 'secret', 'picture-first', 400);
+  expect(endpoint.whep).toBe('https://node/base/whep/demo?sync=picture-first&playout_delay=400');
+  expect(endpoint.hls + endpoint.whip).not.toMatch(/sync|delay/);
   const back = endpoint.ticketed(endpoint.stated('/whep/demo/anna/return'), 'whep', 'ticket');
   expect(back.whep).toBe('https://node/base/whep/demo/anna/return?sync=picture-first');
   expect(endpoint.ticketed(endpoint.stated('/whip/demo/anna'), 'whip', 'ticket').whip).not.toContain('sync');

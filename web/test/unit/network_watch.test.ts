@@ -20,6 +20,8 @@ interface Second {
 /** Plays a trace of a session, with two readings a second, as the player takes them. */
 class Trace {
   now = 0;
+  /** By how much each reading is late, and measures a longer time. */
+  lateMs = 0;
   readonly watch: NetworkWatch;
   readonly #rtp: RtpReadings = {
     frames: 0,
@@ -62,7 +64,7 @@ class Trace {
       rtp.silent += 24_000 * silent;
       rtp.rttMs = rttMs;
       this.#frozenMs += frozenMs / 2;
-      this.now += 500;
+      this.now += 500 + this.lateMs;
       this.verdict = this.watch.sample(this.#readings(), this.now);
       if (this.verdict.poor !== null) poorAt ??= (this.now - began) / 1000;
     }
@@ -109,6 +111,14 @@ describe('network watch', () => {
     expect(after).toBeLessThanOrEqual(3);
     expect(trace.verdict.poor).toBe('lossy');
     expect(trace.verdict.harm).toBeGreaterThan(0.5);
+  });
+
+  it.each([10, 70, 150])('a_collapse_is_seen_though_timers_are_late_by_%i_ms', (lateMs) => {
+    const trace = new Trace();
+    trace.play(60);
+    trace.lateMs = lateMs;
+    expect(trace.play(10, LOST_70)).toBeLessThanOrEqual(3);
+    expect(trace.verdict.poor).toBe('lossy');
   });
 
   it('a_loss_of_70_percent_at_which_audio_and_some_video_play_is_borne', () => {

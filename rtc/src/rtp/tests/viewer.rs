@@ -659,12 +659,21 @@ fn video_is_delayed_for_audio_that_comes_later_and_each_change_is_stated() {
 }
 
 #[test]
-fn a_viewer_who_wants_video_first_is_never_told_to_delay_it() {
+fn a_viewer_is_told_to_delay_video_for_its_audio_unless_video_comes_first_and_as_far_as_it_asked_for() {
     let began = Instant::now();
     let frames = fixture::synthetic(began, 30, 300, (900, 900));
-    for (sync, expected) in [(AvSync::LipSync, [0x00, 0x90, 0x0b]), (AvSync::PictureFirst, [0, 0, 0])] {
+    for (sync, delay, expected) in [
+        (AvSync::LipSync, 0, [0x00, 0x90, 0x0b]),
+        (AvSync::LipSync, 50, [0x00, 0x90, 0x0b]),
+        (AvSync::LipSync, 400, [0x02, 0x80, 0x32]),
+        (AvSync::LipSync, 2000, [0x0c, 0x80, 0xd2]),
+        (AvSync::LipSync, 60_000, [0x0c, 0x80, 0xd2]),
+        (AvSync::PictureFirst, 0, [0, 0, 0]),
+        (AvSync::PictureFirst, 400, [0x02, 0x80, 0x32]),
+    ] {
         let mut outgoing = filled(&frames[..10]);
-        let mut sender = Sender::new(SenderConfig { sync, ..config(Resend::Never) }, &outgoing);
+        let config = SenderConfig { sync, ..config(Resend::Never) };
+        let mut sender = Sender::new(config, &outgoing).delayed_by(delay * MILLI);
         sender.start(&outgoing, frames[9].arrived);
         outgoing.hold_for_sound(53 * MILLI);
         let (mut stated, mut transport) = (Vec::new(), 0);
@@ -681,7 +690,7 @@ fn a_viewer_who_wants_video_first_is_never_told_to_delay_it() {
             }
         }
         assert_eq!(stated.len(), 30);
-        assert_eq!(stated[29], expected, "{sync:?}");
+        assert_eq!(stated[29], expected, "{sync:?} {delay}");
         assert!(sync == AvSync::LipSync || stated.iter().all(|stated| stated == &expected));
     }
 }
