@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use onmic_config::Config;
 use onmic_listen::descriptors::{self, Connections};
+use onmic_rtc::TcpPort;
 
 use crate::tls::Tls;
 
@@ -27,6 +28,7 @@ pub struct Listeners {
     pub http: TcpListener,
     pub rtmp: Option<TcpListener>,
     pub rtmps: Option<TcpListener>,
+    pub rtc: Option<TcpListener>,
     /// The TLS configuration of HTTP and RTMPS.
     pub tls: Option<Tls>,
     /// The most connections of each, which the descriptors of this process allow.
@@ -42,6 +44,8 @@ pub struct Capacity {
     pub http_lane: usize,
     /// The most of RTMP, and of RTMPS.
     pub rtmp: usize,
+    /// The most of WebRTC over TCP.
+    pub rtc: usize,
 }
 
 impl Capacity {
@@ -49,7 +53,7 @@ impl Capacity {
     const LANE: usize = 32;
 
     /// The least with which a node is of use.
-    const LEAST: Self = Self { http: 8, http_lane: 2, rtmp: 2 };
+    const LEAST: Self = Self { http: 8, http_lane: 2, rtmp: 2, rtc: 0 };
 
     /// Lowers the limits of the configuration to what `allowed` descriptors are enough for, of which `open` are open.
     fn within(config: &Config, allowed: usize, open: usize) -> anyhow::Result<Self> {
@@ -59,24 +63,28 @@ impl Capacity {
             shards => shards,
         };
         let left = descriptors::left_for_connections(allowed, open + shards + http_lane);
+        // Viewers who need TCP for WebRTC have LL-HLS as well, so it gets an eighth at most.
+        let wanted_rtc = config.rtc.tcp.number(config.rtc.port).map_or(0, |_| config.rtc.tcp_connections);
+        let rtc = wanted_rtc.min(left / 8);
+        let left = left - rtc;
         let listeners = [config.rtmp.port, config.rtmp.tls_port].iter().filter(|port| **port != 0).count();
         let wanted = Connections { http: config.http.connections, rtmp: config.rtmp.connections * listeners };
         let Connections { http, rtmp } = wanted.within(left);
-        let capacity = Self { http, http_lane, rtmp: rtmp / listeners.max(1) };
+        let capacity = Self { http, http_lane, rtmp: rtmp / listeners.max(1), rtc };
         let least = Self::LEAST;
         ensure!(
             http >= least.http.min(wanted.http) && capacity.rtmp >= least.rtmp.min(wanted.rtmp),
             "this process may open {allowed} files, and {open} are open; that is not enough to serve: raise the limit \
              (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile of docker)"
         );
-        if (http, rtmp) != (wanted.http, wanted.rtmp) {
+        if (http, rtmp, rtc) != (wanted.http, wanted.rtmp, wanted_rtc) {
             let sentence = "fewer connections than configured, because this process may open too few files: raise the \
-                            limit (LimitNOFILE= of systemd, --ulimit nofile of docker), or lower http.connections and \
-                            rtmp.connections";
+                            limit (LimitNOFILE= of systemd, --ulimit nofile of docker), or lower http.connections, \
+                            rtmp.connections and rtc.tcp_connections";
             if http < wanted.http / 2 || rtmp < wanted.rtmp / 2 {
-                tracing::warn!(files = allowed, http, rtmp = capacity.rtmp, "{sentence}");
+                tracing::warn!(files = allowed, http, rtmp = capacity.rtmp, rtc, "{sentence}");
             } else {
-                tracing::info!(files = allowed, http, rtmp = capacity.rtmp, "{sentence}");
+                tracing::info!(files = allowed, http, rtmp = capacity.rtmp, rtc, "{sentence}");
             }
         }
         Ok(capacity)
@@ -91,8 +99,17 @@ impl Listeners {
         let http = bind(SocketAddr::new(address, config.http.port))?;
         let unless_off = |port| (port != 0).then(|| bind(SocketAddr::new(address, port))).transpose();
         let (rtmp, rtmps) = (unless_off(config.rtmp.port)?, unless_off(config.rtmp.tls_port)?);
+        let rtc = config.rtc.tcp.number(config.rtc.port);
+        let rtc = rtc.map(|port| bind(SocketAddr::new(address, port))).transpose()?;
         let capacity = Capacity::within(config, descriptors::raise(), descriptors::open())?;
-        Ok(Self { http, rtmp, rtmps, tls, capacity })
+        Ok(Self { http, rtmp, rtmps, rtc, tls, capacity })
+    }
+
+    /// Returns the port of WebRTC over TCP, as candidates state it.
+    pub fn rtc_port(&self, config: &Config) -> anyhow::Result<Option<TcpPort>> {
+        let Some(listener) = &self.rtc else { return Ok(None) };
+        let number = listener.local_addr().context("a listener has no address")?.port();
+        Ok(Some(TcpPort { number, is_as_announced: number == config.rtc.port }))
     }
 
     /// Returns where HTTP is served, and RTMP if it is. The system chose the port of HTTP if the configuration says 0.
@@ -129,10 +146,15 @@ mod tests {
         let mut config = Config::default();
         let capacity =
             |config: &Config, allowed| Capacity::within(config, allowed, 20).map_err(|error| error.to_string());
-        let plenty = Capacity { http: config.http.connections, http_lane: 32, rtmp: config.rtmp.connections };
+        let plenty = Capacity {
+            http: config.http.connections,
+            http_lane: 32,
+            rtmp: config.rtmp.connections,
+            rtc: config.rtc.tcp_connections,
+        };
         assert_eq!(capacity(&config, 1 << 20), Ok(plenty));
         let few = capacity(&config, 128).unwrap();
-        assert!(few.http + few.http_lane + few.rtmp + 20 < 128, "{few:?}");
+        assert!(few.http + few.http_lane + few.rtmp + few.rtc + 20 < 128, "{few:?}");
         assert!(few.http >= 40 && few.rtmp >= 16, "{few:?}");
         config.rtmp.tls_port = 1936;
         assert_eq!(capacity(&config, 128).unwrap().rtmp, few.rtmp / 2, "RTMP and RTMPS share");

@@ -86,7 +86,7 @@ impl Node {
         let pixels = Budget::new(config.mixer.pixels());
         let transcoder = Transcoder::within(settings::transcoder(config), pixels.clone());
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
-        let rtc = Rtc::start(&settings::rtc(config, hub.calendar().clone())?)?;
+        let rtc = Rtc::start(&settings::rtc(config, listeners.rtc_port(config)?, hub.calendar().clone())?)?;
         let kept_open = settings::kept_open(listeners.capacity);
         let hls = Hls::within(hub.clone(), gate.clone(), settings::hls(config), kept_open.clone(), stop.clone());
         let (stage, reports, director) =
@@ -112,6 +112,11 @@ impl Node {
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
             let settings = settings::rtmp(config, listeners.capacity, tls);
             endless(&mut tasks, rtmp::serve(listener, settings, hub.clone(), parts.publishers(), stop.clone()));
+        }
+        if let Some(listener) = listeners.rtc {
+            let listener = tokio::net::TcpListener::from_std(listener).context("a listener cannot be watched")?;
+            let settings = settings::rtc_tcp(config, listeners.capacity);
+            endless(&mut tasks, onmic_rtc::serve_tcp(listener, settings, parts.rtc.clone(), stop.clone()));
         }
         let streams = hls.clone();
         endless(&mut tasks, async move { streams.run().await });

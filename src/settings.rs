@@ -19,6 +19,7 @@ use onmic_media::{Budget, Calendar, Pace, Rates, Shares};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
+use onmic_rtc::{TcpPort, TcpSettings};
 use onmic_signalling::Offers;
 use onmic_stage::StageConfig;
 use onmic_store::Store;
@@ -160,7 +161,7 @@ fn encoder(config: &Config, defaults: VideoSettings) -> VideoSettings {
     VideoSettings { preset: config.mixer.x264_preset.clone(), ..defaults }
 }
 
-pub fn rtc(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc::Config> {
+pub fn rtc(config: &Config, tcp: Option<TcpPort>, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc::Config> {
     let address = config.address()?;
     // WebRTC needs the other addresses of this machine too, because Firefox pairs no loopback candidate.
     let any = match address {
@@ -172,12 +173,22 @@ pub fn rtc(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<onmic_rtc
         only_this_machine: address.is_loopback(),
         port: config.rtc.port,
         shards: config.rtc.shards,
+        tcp,
         announce: config.rtc.announced()?,
         sessions: config.rtc.sessions,
         consent: config.rtc.consent_timeout,
         repair_hold: config.rtc.repair_hold,
         calendar,
     })
+}
+
+/// Returns the settings of WebRTC over TCP. Each offer may bring a connection to each of a few announced addresses.
+pub fn rtc_tcp(config: &Config, capacity: Capacity) -> TcpSettings {
+    TcpSettings {
+        limits: limits(capacity.rtc, config.rtc.tcp_connections_per_address),
+        pace: Pace::of(config.rtc.offers_per_second.saturating_mul(4), 8),
+        proxies: proxies(config),
+    }
 }
 
 pub fn hls(config: &Config) -> HlsConfig {

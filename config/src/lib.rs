@@ -44,7 +44,7 @@ pub use log::Log;
 pub use mixer::Mixer;
 pub use option::command;
 pub use rooms::{Rooms, Timeouts};
-pub use rtc::Rtc;
+pub use rtc::{Rtc, TcpPort};
 pub use rtmp::Rtmp;
 pub use state::State;
 pub use webhooks::Webhooks;

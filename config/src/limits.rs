@@ -232,6 +232,18 @@ pub const LIMITS: &[Limit] = &[
     ),
     // A session's id has one byte for its shard.
     Limit::number("rtc.shards", |c| number(c.rtc.shards), 0..=256, ""),
+    Limit::number(
+        "rtc.tcp_connections",
+        |c| number(c.rtc.tcp_connections),
+        2..=MANY,
+        "One that has sent no check gives way. Without one, the new one is closed.",
+    ),
+    Limit::number(
+        "rtc.tcp_connections_per_address",
+        |c| number(c.rtc.tcp_connections_per_address),
+        1..=MANY,
+        "One of the address that has sent no check gives way. Without one, the new one is closed.",
+    ),
     Limit::entries("rtc.announce", |c| Amount::Entries(c.rtc.announce.len()), 0..=64, ""),
     Limit::entries("rtc.ice_servers", |c| Amount::Entries(c.rtc.ice_servers.len()), 0..=16, ""),
     Limit::number(

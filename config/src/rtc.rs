@@ -12,6 +12,9 @@ use crate::ConfigError;
 #[serde(deny_unknown_fields, default)]
 pub struct Rtc {
     pub port: u16,
+    pub tcp: TcpPort,
+    pub tcp_connections: usize,
+    pub tcp_connections_per_address: usize,
     pub shards: usize,
     pub announce: Vec<String>,
     pub ice_servers: Vec<String>,
@@ -27,6 +30,9 @@ impl Default for Rtc {
     fn default() -> Self {
         Self {
             port: 8189,
+            tcp: TcpPort::Same,
+            tcp_connections: 2000,
+            tcp_connections_per_address: 250,
             shards: 1,
             announce: Vec::new(),
             ice_servers: Vec::new(),
@@ -34,6 +40,65 @@ impl Default for Rtc {
             offers_per_second: 25,
             consent_timeout: Duration::from_secs(30),
             repair_hold: Duration::from_millis(600),
+        }
+    }
+}
+
+/// Where WebRTC takes TCP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "String")]
+pub enum TcpPort {
+    /// At the port with the number of that of UDP.
+    Same,
+    /// Nowhere.
+    Off,
+    /// At this port.
+    Number(NonZeroU16),
+}
+
+/// A port as a file states it, or as a flag does.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(i64),
+    Word(String),
+}
+
+impl TryFrom<NumberOrWord> for TcpPort {
+    type Error = String;
+
+    fn try_from(stated: NumberOrWord) -> Result<Self, String> {
+        let text = match stated {
+            NumberOrWord::Number(number) => number.to_string(),
+            NumberOrWord::Word(word) => word,
+        };
+        match text.as_str() {
+            "same" => Ok(Self::Same),
+            "off" => Ok(Self::Off),
+            number => {
+                number.parse().map(Self::Number).map_err(|_| format!("{text:?} is not \"same\", \"off\" or a port"))
+            }
+        }
+    }
+}
+
+impl From<TcpPort> for String {
+    fn from(port: TcpPort) -> Self {
+        match port {
+            TcpPort::Same => "same".into(),
+            TcpPort::Off => "off".into(),
+            TcpPort::Number(number) => number.to_string(),
+        }
+    }
+}
+
+impl TcpPort {
+    /// Returns the port to listen on, if any, where UDP has `udp`. 0 lets the system choose.
+    pub fn number(self, udp: u16) -> Option<u16> {
+        match self {
+            Self::Same => Some(udp),
+            Self::Off => None,
+            Self::Number(number) => Some(number.get()),
         }
     }
 }

@@ -112,6 +112,21 @@ fn more_shards_than_ports_or_ids_are_refused() {
 }
 
 #[test]
+fn tcp_has_the_port_of_udp_or_its_own_or_none() {
+    let tcp = |arguments: &[&str]| load(arguments).map(|config| config.rtc.tcp.number(config.rtc.port));
+    assert_eq!(tcp(&[]).unwrap(), Some(8189));
+    assert_eq!(tcp(&["--rtc-port", "9000"]).unwrap(), Some(9000));
+    assert_eq!(tcp(&["--rtc-tcp", "443"]).unwrap(), Some(443));
+    assert_eq!(tcp(&["--rtc-tcp", "off"]).unwrap(), None);
+    for wrong in ["0", "70000", "-1", "on", ""] {
+        let refused = tcp(&[&format!("--rtc-tcp={wrong}")]).unwrap_err().to_string();
+        assert!(refused.contains("\"same\", \"off\" or a port"), "{refused}");
+    }
+    let file: Table = "[rtc]\ntcp = 443".parse().unwrap();
+    assert_eq!(file.try_into::<Config>().unwrap().rtc.tcp.number(1), Some(443));
+}
+
+#[test]
 fn announced_addresses_may_have_ports_and_be_names() {
     let config = load(&["--rtc-announce", "203.0.113.7:18189, live.example.org"]).unwrap();
     assert_eq!(config.rtc.announced().unwrap().len(), 2);

@@ -133,6 +133,26 @@ metric::label_values! {
     RtcShare => "rtc_share",
     /// A WebRTC session that had not connected gave way to another.
     RtcGaveWay => "rtc_gave_way",
+    /// The limit of WebRTC's TCP connections is reached; a new connection is closed.
+    RtcTcpConnections => "rtc_tcp_connections",
+    /// An address has the most TCP connections of WebRTC that it may have; a new connection is closed.
+    RtcTcpConnectionsOfAddress => "rtc_tcp_connections_of_address",
+    /// An address opens TCP connections of WebRTC faster than one may; a new connection is closed.
+    RtcTcpConnectionsTooFast => "rtc_tcp_connections_too_fast",
+    /// A TCP connection of WebRTC sent a frame that is larger than any datagram of a session; it is closed.
+    RtcTcpFrame => "rtc_tcp_frame",
+    /// A datagram found the buffer of its TCP connection full, or waited in it for too long, because the peer takes too little.
+    RtcTcpFull => "rtc_tcp_full",
+    /// A TCP connection of WebRTC that had sent no check, or that no media went by, gave its place to a new one where a limit was reached.
+    RtcTcpGaveWay => "rtc_tcp_gave_way",
+    /// A TCP connection of WebRTC did not begin with a connectivity check, or ended before one; it is closed.
+    RtcTcpNotACheck => "rtc_tcp_not_a_check",
+    /// A TCP connection of WebRTC began with a check that is not of a session; it is closed.
+    RtcTcpNoSession => "rtc_tcp_no_session",
+    /// A peer took nothing of what there was for it on its TCP connection of WebRTC in time; the connection is closed.
+    RtcTcpNotRead => "rtc_tcp_not_read",
+    /// A TCP connection of WebRTC did not bring its first connectivity check in time; it is closed.
+    RtcTcpSilent => "rtc_tcp_silent",
     /// A WebSocket to the events of a room was refused: the node, or its viewers, have as many as they may have (503).
     EventsFull => "events_full",
     /// A WebSocket to the events of a room was refused: the token or address has as many as one may have (429).

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::error::Error;
+use crate::sdp::Candidate;
 
 /// The least time between two look-ups.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(30);
@@ -31,6 +32,15 @@ const NAME_CHARS: usize = 253;
 pub struct Announced {
     host: Host,
     port: Option<u16>,
+}
+
+/// The port of the TCP listener, as candidates state it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpPort {
+    /// The port that the listener is bound to.
+    pub number: u16,
+    /// Whether an announced port is that of TCP too, because both protocols have one number here.
+    pub is_as_announced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +120,8 @@ pub(crate) struct Announce {
     /// The address that the sockets are bound to.
     bound: IpAddr,
     only_this_machine: bool,
+    /// The port of the TCP listener, if there is one.
+    tcp: Option<TcpPort>,
     resolve: Resolve,
     known: Mutex<Known>,
 }
@@ -126,8 +138,14 @@ struct Known {
 impl Announce {
     /// Looks all addresses up. Blocks. `place` is the address that the sockets are bound to, and whether the server is for this
     /// machine alone.
-    pub(crate) fn new(configured: &[Announced], place: (IpAddr, bool), now: Instant) -> Result<Arc<Self>, Error> {
-        Self::with(configured, place, now, look_up).map(Arc::new)
+    pub(crate) fn new(
+        configured: &[Announced],
+        place: (IpAddr, bool),
+        tcp: Option<TcpPort>,
+        now: Instant,
+    ) -> Result<Arc<Self>, Error> {
+        let announce = Self::with(configured, place, now, look_up)?;
+        Ok(Arc::new(Self { tcp, ..announce }))
     }
 
     /// Announces the address that the sockets are bound to, and no other.
@@ -153,7 +171,7 @@ impl Announce {
             );
         }
         let known = Mutex::new(Known { addresses, own, looked_up: now });
-        Ok(Self { configured: configured.to_vec(), bound, only_this_machine, resolve, known })
+        Ok(Self { configured: configured.to_vec(), bound, only_this_machine, tcp: None, resolve, known })
     }
 
     /// Returns whether datagrams from this address are taken.
@@ -162,12 +180,21 @@ impl Announce {
         !self.only_this_machine || from.is_loopback() || self.known.lock().own.contains(&from)
     }
 
-    /// Returns the candidates of a shard whose socket has `port`.
-    pub(crate) fn candidates(&self, shard: usize, port: u16) -> Vec<SocketAddr> {
+    /// Returns the candidates of a shard whose socket has `port`: the addresses of UDP, and then those of TCP.
+    pub(crate) fn candidates(&self, shard: usize, port: u16) -> Vec<Candidate> {
         let known = self.known.lock();
         // `Rtc::start` has checked that every shard has a port.
         let announced = |first: u16| first.saturating_add(u16::try_from(shard).unwrap_or(u16::MAX));
-        known.addresses.iter().map(|(ip, first)| SocketAddr::new(*ip, first.map_or(port, announced))).collect()
+        let udp = known.addresses.iter().map(|(ip, first)| SocketAddr::new(*ip, first.map_or(port, announced)));
+        let tcp = self.tcp.into_iter().flat_map(|tcp| {
+            // A listener for this machine alone is bound to loopback, of one family.
+            let is_its = |ip: &IpAddr| ip.is_loopback() && ip.is_ipv4() == self.bound.is_ipv4();
+            let reached = known.addresses.iter().filter(move |(ip, _)| !self.only_this_machine || is_its(ip));
+            reached.map(move |(ip, first)| {
+                SocketAddr::new(*ip, first.filter(|_| tcp.is_as_announced).unwrap_or(tcp.number))
+            })
+        });
+        udp.map(Candidate::Udp).chain(tcp.map(Candidate::Tcp)).collect()
     }
 
     /// Returns an announced port that leaves none for the last of `shards`.
@@ -326,7 +353,7 @@ mod tests {
 
     fn candidates(texts: &[&str], bound: IpAddr) -> Vec<String> {
         let announce = Announce::with(&announced(texts), (bound, false), Instant::now(), book).unwrap();
-        announce.candidates(1, 8190).iter().map(SocketAddr::to_string).collect()
+        announce.candidates(1, 8190).iter().map(|candidate| candidate.address().to_string()).collect()
     }
 
     #[test]
@@ -342,6 +369,23 @@ mod tests {
         assert_eq!(candidates(&["live.example.org:18189"], ANY), ["203.0.113.7:18190"]);
         assert_eq!(candidates(&["live.example.org"], ANY_V6), ["[2001:db8::7]:8190", "203.0.113.7:8190"]);
         assert_eq!(candidates(&["203.0.113.7", "live.example.org"], ANY), ["203.0.113.7:8190"]);
+    }
+
+    #[test]
+    fn tcp_has_one_port_for_all_shards_and_is_announced_by_the_port_of_shard_0() {
+        let with = |texts: &[&str], place, tcp| {
+            let announce =
+                Announce { tcp: Some(tcp), ..Announce::with(&announced(texts), place, Instant::now(), book).unwrap() };
+            let candidates = announce.candidates(1, 8190).into_iter();
+            let tcp = candidates.filter(|candidate| matches!(candidate, Candidate::Tcp(_)));
+            tcp.map(|candidate| candidate.address().to_string()).collect::<Vec<_>>()
+        };
+        let (same, own) =
+            (TcpPort { number: 8189, is_as_announced: true }, TcpPort { number: 443, is_as_announced: false });
+        let texts = ["203.0.113.7:18189", "10.0.0.4"];
+        assert_eq!(with(&texts, (ANY, false), same), ["203.0.113.7:18189", "10.0.0.4:8189"]);
+        assert_eq!(with(&texts, (ANY, false), own), ["203.0.113.7:443", "10.0.0.4:443"]);
+        assert_eq!(with(&[], (ANY, true), same), ["127.0.0.1:8189"], "its listener is bound to loopback");
     }
 
     #[test]
@@ -398,10 +442,10 @@ mod tests {
         assert!(announce.is_due(start + LOOK_UP_INTERVAL) && !announce.is_due(start + LOOK_UP_INTERVAL));
         announce.resolve = |_| Ok(vec!["203.0.113.99".parse().unwrap()]);
         announce.look_up_again();
-        assert_eq!(announce.candidates(0, 9), [SocketAddr::from(([203, 0, 113, 99], 9))]);
+        assert_eq!(announce.candidates(0, 9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
         announce.resolve = |_| Err(io::Error::other("no DNS"));
         announce.look_up_again();
-        assert_eq!(announce.candidates(0, 9), [SocketAddr::from(([203, 0, 113, 99], 9))]);
+        assert_eq!(announce.candidates(0, 9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
         // What cannot change is not looked up.
         let fixed = Announce::with(&announced(&["203.0.113.7"]), (ANY, false), start, book).unwrap();
         assert!(!fixed.is_due(start + 2 * LOOK_UP_INTERVAL));
@@ -418,8 +462,8 @@ mod tests {
         let start = Instant::now();
         let announce = Announce::with(&[], (ANY, true), start, book).unwrap();
         let candidates = announce.candidates(0, 8189);
-        assert_eq!(candidates[0], SocketAddr::from(([127, 0, 0, 1], 8189)));
-        assert!(candidates.iter().all(|candidate| announce.admits(candidate.ip())), "{candidates:?}");
+        assert_eq!(candidates[0], Candidate::Udp(([127, 0, 0, 1], 8189).into()));
+        assert!(candidates.iter().all(|candidate| announce.admits(candidate.address().ip())), "{candidates:?}");
         for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
             assert!(announce.admits(own.parse().unwrap()), "{own}");
         }

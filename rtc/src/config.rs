@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onmic_media::Calendar;
 
-use crate::announce::Announced;
+use crate::announce::{Announced, TcpPort};
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Config {
     pub port: u16,
     /// The number of shards, each of which is a thread. 0 means one for every core but one.
     pub shards: usize,
+    /// The port of the TCP listener, if [`serve_tcp`](crate::serve_tcp) has one.
+    pub tcp: Option<TcpPort>,
     /// The addresses that candidates announce. If it is empty, the server announces this machine's
     /// own addresses.
     pub announce: Vec<Announced>,
@@ -41,6 +43,7 @@ impl Config {
             only_this_machine: false,
             port: 0,
             shards: 1,
+            tcp: None,
             announce: Vec::new(),
             sessions,
             consent: Duration::from_secs(30),

@@ -3,7 +3,6 @@
 //! Pure: SDP in, values out. The tracks of the feed and the codecs of the offer decide what a viewer gets. The order of
 //! preference is the server's, not the browser's.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -20,8 +19,8 @@ use crate::rtp::packet::{ExtensionIds, LayerIds, Mid};
 use crate::rtp::receive::LAYERS_MAX;
 use crate::rtp::sender::{Resend, SenderConfig};
 use crate::sdp::{
-    self, Accept, Answer, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError, OfferedCodec,
-    Source, extension,
+    self, Accept, Answer, Candidate, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError,
+    OfferedCodec, Source, extension,
 };
 use crate::streams::Streams;
 use crate::transport::{Credentials, Fingerprint};
@@ -285,7 +284,7 @@ pub(crate) fn nothing(offer: &Offer, does: &'static str) -> Mismatch {
 pub(crate) fn answer(
     offer: &Offer,
     (session_id, ice, fingerprint): (u64, &Credentials, Fingerprint),
-    candidates: &[SocketAddr],
+    candidates: &[Candidate],
     accepts: impl IntoIterator<Item = Accept>,
 ) -> String {
     let mut answer = Answer::new(offer, session_id, ice, fingerprint, candidates);
@@ -427,7 +426,7 @@ mod tests {
     fn answered(offer: &Offer, sending: &[Option<Sending>]) -> String {
         let (ice, identity) = (Credentials::generate(), Identity::generate().unwrap());
         let accepts = sending.iter().flatten().map(Sending::accept);
-        answer(offer, (1, &ice, identity.fingerprint()), &[([127, 0, 0, 1], 1).into()], accepts)
+        answer(offer, (1, &ice, identity.fingerprint()), &[Candidate::Udp(([127, 0, 0, 1], 1).into())], accepts)
     }
 
     #[test]
@@ -533,7 +532,7 @@ mod tests {
     fn answered_to(receiving: &[Receiving], offer: &Offer) -> String {
         let (ice, identity) = (Credentials::generate(), Identity::generate().unwrap());
         let accepts = receiving.iter().map(Receiving::accept);
-        answer(offer, (1, &ice, identity.fingerprint()), &[([127, 0, 0, 1], 1).into()], accepts)
+        answer(offer, (1, &ice, identity.fingerprint()), &[Candidate::Udp(([127, 0, 0, 1], 1).into())], accepts)
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! It holds no session state. A session's id names its shard, so everything after the answer is a message to that one
 //! thread. Each shard has a limit of sessions. The least loaded shard takes the next session.
 
-use std::net::SocketAddr;
+mod listener;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,9 +28,12 @@ use crate::sdp::Offer;
 use crate::session::{Answer, Condition, PatchRefused, Patched, SessionId};
 use crate::shard::{Command, Opening, Shard, Watching, advise};
 use crate::streams::Streams;
+use crate::tcp::Arrived;
 use crate::transport::{Credentials, Identity};
 
-/// A session's id names its shard in eight bits.
+pub use listener::{TcpSettings, serve_tcp};
+
+/// A session's id names its shard in eight bits, and so does its user fragment.
 const SHARDS_MAX: usize = 256;
 
 /// Why an offer was refused. Display is a sentence for the client.
@@ -94,7 +99,8 @@ impl Rtc {
         };
         let count = count.min(SHARDS_MAX);
         let identity = Identity::generate()?;
-        let announce = Announce::new(&config.announce, (config.address, config.only_this_machine), Instant::now())?;
+        let place = (config.address, config.only_this_machine);
+        let announce = Announce::new(&config.announce, place, config.tcp, Instant::now())?;
         let lives = Lives::default();
         if let Some(port) = announce.port_that_is_too_high(count) {
             return Err(Error::AnnouncedPort { port, shards: count });
@@ -219,6 +225,19 @@ impl Rtc {
         shard.send(Command::Close { id, reply }).await.is_ok() && answer.await.unwrap_or(false)
     }
 
+    /// Returns whether peers at this address are taken.
+    fn admits(&self, from: IpAddr) -> bool {
+        self.announce.admits(from)
+    }
+
+    /// Hands a TCP connection to the shard that it names. It is closed if there is no such shard.
+    async fn take_connection(&self, shard: usize, arrived: Arrived) {
+        match self.shards.get(shard) {
+            Some(shard) => drop(shard.send(Command::Connect(Box::new(arrived))).await), // A shard that has ended closes it.
+            None => DropReason::RtcTcpNoSession.count(1),
+        }
+    }
+
     /// Says goodbye to every peer, ends the threads, and waits for them up to `limit`.
     pub async fn shutdown(&self, limit: Duration) {
         let stops = self.shards.iter().map(|shard| shard.stop(limit));
@@ -246,7 +265,7 @@ impl Rtc {
         command: impl FnOnce(Opening) -> Command,
     ) -> Result<Answer, OfferRefused> {
         let shard = &self.shards[id.shard()];
-        let local = Credentials::generate();
+        let local = Credentials::of_shard(id.shard());
         let identity = (rand::random::<u64>() >> 1, &local, self.identity.fingerprint());
         self.announce.refresh(Instant::now()).await;
         let sdp = negotiate::answer(offer, identity, &shard.candidates(), accepts);

@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { freeTcpPort, freeUdpPort } from "./ports.js";
+import { freePortOfBoth, freeTcpPort } from "./ports.js";
 import { waitFor } from "./wait.js";
 
 const BINARY = process.env.ONMIC_BIN ?? fileURLToPath(new URL("../../target/debug/onmic", import.meta.url));
@@ -46,7 +46,7 @@ export class Gateway {
     gateway.address = set.host === "::1" ? "[::1]" : "127.0.0.1";
     gateway.httpPort = await freeTcpPort();
     gateway.rtmpPort = await freeTcpPort();
-    gateway.rtcPort = await freeUdpPort();
+    gateway.rtcPort = await freePortOfBoth();
     const options = rest.arguments ?? commandLine({ ...gateway, secret, set });
     const [program, ...words] = [...wrap, BINARY, ...options];
     gateway.#child = spawn(program, words, {

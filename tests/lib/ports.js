@@ -18,28 +18,38 @@ const LAST = 32_000;
 const given = new Set();
 
 export function freeTcpPort() {
-  return freePort((port) => createServer().listen(port, "127.0.0.1"));
+  return freePort(bindTcp);
 }
 
-export function freeUdpPort() {
-  const bind = (port) => {
-    const socket = createSocket("udp4");
-    socket.bind(port, "127.0.0.1");
-    return socket;
-  };
-  return freePort(bind);
+/** Returns a port that is free for UDP and for TCP, as WebRTC has it. */
+export function freePortOfBoth() {
+  return freePort(bindUdp, bindTcp);
 }
 
-/** Tries ports at random until one can be bound. `bind` returns a socket, which says "listening" or "error". */
-async function freePort(bind) {
+function bindTcp(port) {
+  return createServer().listen(port, "127.0.0.1");
+}
+
+function bindUdp(port) {
+  const socket = createSocket("udp4");
+  socket.bind(port, "127.0.0.1");
+  return socket;
+}
+
+/** Tries ports at random until one can be bound in all ways. Each returns a socket, which says "listening" or "error". */
+async function freePort(...ways) {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
     if (given.has(port)) continue;
     given.add(port);
-    const socket = bind(port);
-    const isFree = await new Promise((resolve) => socket.once("listening", () => resolve(true)).once("error", () => resolve(false)));
-    if (!isFree) continue;
-    await new Promise((resolve) => socket.close(resolve));
-    return port;
+    const free = await Promise.all(ways.map((bind) => canBe(bind(port))));
+    if (free.every(Boolean)) return port;
   }
+}
+
+/** Returns whether the socket is bound, and closes it. */
+async function canBe(socket) {
+  const isBound = await new Promise((resolve) => socket.once("listening", () => resolve(true)).once("error", () => resolve(false)));
+  if (isBound) await new Promise((resolve) => socket.close(resolve));
+  return isBound;
 }

@@ -2,18 +2,19 @@
 // attributes of its element (`data-onmic`).
 
 import assert from "node:assert/strict";
-import { CANDIDATE } from "./pages/session.js";
+import { CANDIDATE, TCP_CANDIDATE } from "./pages/session.js";
 import { pause, waitFor } from "./wait.js";
 
 /**
  * Opens the page in a `Browser` or a `Firefox`. With `relay`, every SDP answer that it gets, to an offer or an ICE
- * restart, points to that relay. The page offers no codec of those in `lacks`.
+ * restart, points to that relay, and has no candidate of TCP unless `tcp` is true. The page offers no codec of those in `lacks`.
  */
-export async function watchPage(browser, url, { relay = null, lacks = [], ...options } = {}) {
+export async function watchPage(browser, url, { relay = null, tcp = false, lacks = [], ...options } = {}) {
   const page = await browser.open("about:blank", options);
   if (relay !== null || lacks.length > 0) {
     const target = relay && `${relay.address} ${relay.port}`;
-    await page.addInitScript(changeSdp, { candidate: CANDIDATE.source, target, lacks });
+    const around = tcp ? null : TCP_CANDIDATE.source;
+    await page.addInitScript(changeSdp, { candidate: CANDIDATE.source, around, target, lacks });
   }
   await page.goto(url);
   const player = () =>
@@ -72,7 +73,7 @@ export async function watchPage(browser, url, { relay = null, lacks = [], ...opt
 }
 
 /** Changes the offers and answers of WHIP and WHEP on their way. Runs in the page, before its own scripts. */
-function changeSdp({ candidate, target, lacks }) {
+function changeSdp({ candidate, around, target, lacks }) {
   const { fetch } = window;
   window.fetch = async (resource, init = {}) => {
     const path = new URL(resource?.url ?? resource, location.href).pathname;
@@ -82,6 +83,7 @@ function changeSdp({ candidate, target, lacks }) {
     const { status, statusText, headers, url } = response;
     let text = await response.text();
     if (target) text = text.replace(new RegExp(candidate, "gim"), `$1 ${target} `);
+    if (target && around) text = text.replace(new RegExp(around, "gim"), "");
     const changed = new Response(status === 204 ? null : text, { status, statusText, headers });
     Object.defineProperty(changed, "url", { value: url });
     return changed;

@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("media", &["names"]),
     ("logging", &["media"]),
     ("packager", &["media"]),
-    ("rtc", &["media"]),
+    ("rtc", &["listen", "media"]),
     ("listen", &["media"]),
     ("http", &["listen", "media"]),
     ("mixer", &["media", "names"]),

@@ -21,6 +21,7 @@ pub mod pair;
 pub mod peer_check;
 pub mod peer_datagram;
 pub mod peer_handshake;
+pub mod rtc_framing;
 pub mod rtcp;
 pub mod rtmp_chunk;
 pub mod rtmp_session;
@@ -99,7 +100,7 @@ pub fn hub(now: Instant) -> std::sync::Arc<Hub> {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     ("aac", aac::run),
     ("amf", amf::run),
     ("av1", av1::run),
@@ -117,6 +118,7 @@ pub const TARGETS: [Target; 24] = [
     ("peer_check", peer_check::run),
     ("peer_datagram", peer_datagram::run),
     ("peer_handshake", peer_handshake::run),
+    ("rtc_framing", rtc_framing::run),
     ("rtcp", rtcp::run),
     ("rtmp_chunk", rtmp_chunk::run),
     ("rtmp_session", rtmp_session::run),

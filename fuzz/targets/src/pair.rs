@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use onmic_rtc::transport::client::ClientConfig;
-use onmic_rtc::transport::{Client, Credentials, Identity, Input, Peer, PeerConfig, Profile, Role, State, classify};
+use onmic_rtc::transport::{
+    Client, Credentials, Identity, Input, Peer, PeerConfig, Profile, Role, Route, State, classify,
+};
 
 static IDENTITIES: LazyLock<[Arc<Identity>; 2]> =
     LazyLock::new(|| [(), ()].map(|()| Identity::generate().expect("a key")));
@@ -22,8 +24,8 @@ pub fn remote() -> Credentials {
 }
 
 /// Returns the client's address.
-pub fn client_address() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], 5000))
+pub fn client_address() -> Route {
+    Route::Udp(([192, 0, 2, 1], 5000).into())
 }
 
 /// Both sides, and the datagrams between them.

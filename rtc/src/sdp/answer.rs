@@ -4,12 +4,11 @@
 //! transport's attributes as well, because some clients read them from the first section whether it is
 //! accepted or not. The server is ICE-lite, so all candidates are in the answer.
 
-use std::net::SocketAddr;
-
 use rtc_sdp::description::common::{Address, Attribute, ConnectionInformation};
 use rtc_sdp::description::media::{MediaDescription, MediaName, RangedPort};
 use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription};
 
+use super::candidate::{Candidate, candidate_attributes};
 use super::codec::Chosen;
 use super::extension::TRANSPORT_CC;
 use super::offer::{Direction, MediaKind, MediaSection, Offer, OfferedCodec};
@@ -61,19 +60,19 @@ pub struct Answer<'a> {
     session_id: u64,
     ice: &'a Credentials,
     fingerprint: Fingerprint,
-    candidates: &'a [SocketAddr],
+    candidates: &'a [Candidate],
     accepted: Vec<Accept>,
 }
 
 impl<'a> Answer<'a> {
     /// Begins an answer that accepts no section yet. `candidates` are the addresses at which the
-    /// peer reaches the shard's socket, the best first. `session_id` is any number below 2⁶³.
+    /// peer reaches the shard, the best of each protocol first. `session_id` is any number below 2⁶³.
     pub fn new(
         offer: &'a Offer,
         session_id: u64,
         ice: &'a Credentials,
         fingerprint: Fingerprint,
-        candidates: &'a [SocketAddr],
+        candidates: &'a [Candidate],
     ) -> Self {
         Self { offer, session_id, ice, fingerprint, candidates, accepted: Vec::new() }
     }
@@ -269,25 +268,7 @@ fn sources(source: &Source, attributes: &mut Vec<Attribute>) {
     }
 }
 
-/// Returns the host candidates of one UDP socket (RFC 8839 5.1), the preferred first, and the line
-/// that ends them.
-pub(super) fn candidate_attributes(addresses: &[SocketAddr]) -> Vec<Attribute> {
-    let host_preference = 126 << 24; // RFC 8445 5.1.2.2.
-    let mut attributes: Vec<_> = addresses
-        .iter()
-        .zip((0..=u16::MAX).rev())
-        .enumerate()
-        .map(|(at, (address, preference))| {
-            let priority = host_preference | u32::from(preference) << 8 | 255;
-            let (ip, port) = (address.ip(), address.port());
-            value("candidate", format!("{} 1 udp {priority} {ip} {port} typ host", at + 1))
-        })
-        .collect();
-    attributes.push(flag("end-of-candidates"));
-    attributes
-}
-
-fn flag(key: &str) -> Attribute {
+pub(super) fn flag(key: &str) -> Attribute {
     Attribute::new(key.to_owned(), None)
 }
 

@@ -108,8 +108,10 @@ pub struct Answered {
     pub fingerprint: Fingerprint,
     /// The side that is left to the sender of the offer in the DTLS handshake.
     pub role: Role,
-    /// The addresses of the server, the best first.
+    /// The addresses of UDP of the server, the best first.
     pub candidates: Vec<SocketAddr>,
+    /// Those of TCP.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// The sections that were not refused.
     pub streams: Vec<AnsweredStream>,
 }
@@ -154,7 +156,8 @@ impl Answered {
             credentials: credentials(first.value("ice-ufrag")?, first.value("ice-pwd")?)?,
             fingerprint: digest.parse().ok()?,
             role: if first.value("setup") == Some("active") { Role::Server } else { Role::Client },
-            candidates: first.values("candidate").filter_map(candidate).collect(),
+            candidates: first.values("candidate").filter_map(|line| candidate(line, "udp")).collect(),
+            tcp_candidates: first.values("candidate").filter_map(|line| candidate(line, "tcp")).collect(),
             streams: streams.collect(),
         })
     }
@@ -165,7 +168,9 @@ impl Answered {
     }
 }
 
-fn candidate(line: &str) -> Option<SocketAddr> {
-    let mut words = line.split(' ').skip(4);
+fn candidate(line: &str, protocol: &str) -> Option<SocketAddr> {
+    let mut words = line.split(' ').skip(2);
+    words.next().filter(|word| *word == protocol)?;
+    words.next()?; // The priority.
     Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }

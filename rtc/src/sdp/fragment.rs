@@ -4,10 +4,9 @@
 //! Only new credentials matter, which ask for an ICE restart.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use super::DESCRIPTION_BYTES;
-use super::answer::candidate_attributes;
+use super::candidate::{Candidate, candidate_attributes};
 use super::offer::credentials;
 use crate::transport::Credentials;
 
@@ -78,7 +77,7 @@ impl Fragment {
 
 /// Renders the answer to an ICE restart (RFC 9725 4.3.3): the server's new credentials and
 /// candidates. `mid` is the name of the first accepted section.
-pub fn render_fragment(ice: &Credentials, mid: &str, candidates: &[SocketAddr]) -> String {
+pub fn render_fragment(ice: &Credentials, mid: &str, candidates: &[Candidate]) -> String {
     let mut text = format!("a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.ufrag, ice.pwd);
     text.push_str("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n");
     // Writing to a string does not fail.

@@ -5,6 +5,7 @@
 //! and ICE restarts exchange a [`Fragment`] (RFC 8840).
 
 mod answer;
+mod candidate;
 #[cfg(any(test, feature = "client"))]
 pub mod client;
 mod codec;
@@ -14,6 +15,7 @@ mod offer;
 mod tests;
 
 pub use answer::{Accept, Answer, Source};
+pub use candidate::Candidate;
 pub use codec::{Chosen, CodecCapability, CodecName, Flow};
 pub use fragment::{Fragment, FragmentError, render_fragment};
 pub use offer::{Direction, Extension, MediaKind, MediaSection, Offer, OfferError, OfferedCodec};

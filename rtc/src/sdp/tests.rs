@@ -22,7 +22,7 @@ const VIDEO: [&str; 6] = [MID, RID, REPAIRED_RID, TRANSPORT_CC, PLAYOUT_DELAY, A
 
 fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
     let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
-    let candidates = ["192.0.2.9:8189".parse().unwrap(), "[2001:db8::9]:8189".parse().unwrap()];
+    let candidates = ["192.0.2.9:8189", "[2001:db8::9]:8189"].map(|text| Candidate::Udp(text.parse().unwrap()));
     let fingerprint = Fingerprint::of(b"our certificate");
     let mut answer = Answer::new(offer, 7, &ice, fingerprint, &candidates);
     let direction = match flow {
@@ -455,7 +455,7 @@ fn a_parsed_fragment_tells_a_restart_from_trickling() {
 #[test]
 fn the_answer_to_a_restart_is_a_fragment() {
     let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
-    let text = render_fragment(&ice, "0", &["192.0.2.9:8189".parse().unwrap()]);
+    let text = render_fragment(&ice, "0", &[Candidate::Udp("192.0.2.9:8189".parse().unwrap())]);
     let expected = "a=ice-lite\r\na=ice-ufrag:ourFragment1\r\na=ice-pwd:ourPasswordOf24Character\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
         a=candidate:1 1 udp 2130706431 192.0.2.9 8189 typ host\r\na=end-of-candidates\r\n";

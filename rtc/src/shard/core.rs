@@ -5,10 +5,10 @@
 //! sent to each viewer by plain calls.
 
 mod replacement;
+mod routes;
 mod strays;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,22 +19,22 @@ use tokio::sync::mpsc;
 
 use self::strays::Speakers;
 use super::awaited::Awaited;
-use super::bell::Belfry;
 use super::metric::Metrics;
 use super::outbox::Outbox;
+use super::ports::Ports;
 use super::publisher::Publisher;
 use super::reason::Reason;
 use super::session::{Role, Session};
 use super::track::{Progress, SharedTrack};
 use super::viewer::{Scratch, Turn, Viewer, ViewerTrack};
 use super::{Candidates, Command, Opening, Watching};
+use crate::bell::Belfry;
 use crate::sdp::{Fragment, render_fragment};
 use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::transport::{
-    CloseReason, Credentials, DatagramKind, Dropped, Identity, Input, Peer, PeerConfig, State, classify,
-    stun_local_ufrag,
+    CloseReason, ConnectionId, Credentials, DatagramKind, Dropped, Identity, Input, Peer, PeerConfig, Route, State,
+    classify, stun_local_ufrag,
 };
-use crate::udp::Socket;
 
 /// The values that all sessions of a shard share.
 #[derive(Clone)]
@@ -68,9 +68,11 @@ pub(super) struct Core {
     setup: Setup,
     sessions: Slab<Session>,
     by_id: HashMap<SessionId, usize>,
-    by_address: HashMap<SocketAddr, usize>,
+    by_address: HashMap<Route, usize>,
     /// The sessions that claim an address which belongs to another one, until they have proved that they are there.
-    claims: HashMap<SocketAddr, usize>,
+    claims: HashMap<Route, usize>,
+    /// The connections that no session is known under any more.
+    forgotten: Vec<ConnectionId>,
     by_ufrag: HashMap<String, usize>,
     speakers: Speakers,
     tracks: HashMap<TrackId, SharedTrack>,
@@ -80,20 +82,21 @@ pub(super) struct Core {
     held: BTreeSet<(Instant, TrackId)>,
     /// The sessions whose deadline has passed. Empty between calls, and kept for its capacity.
     due: Vec<usize>,
-    belfry: Arc<Belfry>,
+    belfry: Arc<Belfry<TrackId>>,
     commands: mpsc::WeakSender<Command>,
     scratch: Scratch,
     metrics: Metrics,
 }
 
 impl Core {
-    pub(super) fn new(setup: Setup, belfry: Arc<Belfry>, commands: mpsc::WeakSender<Command>) -> Self {
+    pub(super) fn new(setup: Setup, belfry: Arc<Belfry<TrackId>>, commands: mpsc::WeakSender<Command>) -> Self {
         Self {
             setup,
             sessions: Slab::new(),
             by_id: HashMap::new(),
             by_address: HashMap::new(),
             claims: HashMap::new(),
+            forgotten: Vec::new(),
             by_ufrag: HashMap::new(),
             speakers: Speakers::default(),
             tracks: HashMap::new(),
@@ -114,9 +117,9 @@ impl Core {
         session.into_iter().chain(self.held.first().map(|(due, _)| *due)).min()
     }
 
-    /// Passes the socket's counters on to the metrics.
-    pub(super) fn count(&mut self, socket: &Socket) {
-        self.metrics.count(socket, Instant::now());
+    /// Passes the counters of the socket and the connections on to the metrics.
+    pub(super) fn count(&mut self, ports: &Ports) {
+        self.metrics.count(ports, Instant::now());
     }
 
     pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut impl Outbox) {
@@ -151,18 +154,13 @@ impl Core {
             Command::Replace { track, demand } => self.replace(now, track, demand, out),
             Command::Attach { feed, demand } => self.attach(now, &feed, demand, out),
             Command::Stop => self.close_all(now, out),
+            Command::Connect(_) => {} // The driver takes connections itself.
             #[cfg(test)]
             Command::Panic => panic!("a test asked for it"),
         }
     }
 
-    pub(super) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &mut [u8],
-        out: &mut impl Outbox,
-    ) {
+    pub(super) fn handle_datagram(&mut self, now: Instant, from: Route, datagram: &mut [u8], out: &mut impl Outbox) {
         if !self.by_address.contains_key(&from) && !self.setup.candidates.admits(from) {
             self.metrics.foreign.increment(1);
             return;
@@ -185,7 +183,7 @@ impl Core {
         &mut self,
         now: Instant,
         key: usize,
-        from: SocketAddr,
+        from: Route,
         datagram: &mut [u8],
         out: &mut impl Outbox,
     ) -> Result<(), Dropped> {
@@ -248,37 +246,6 @@ impl Core {
             self.close(now, key, Reason::Permit(why), out);
         }
         ended.is_some()
-    }
-
-    /// Finds this session by an address from now on. If another session has proved that it is there and is heard, this one
-    /// has to prove it first: the source of its check may be forged, to cut the other one off.
-    fn claim(&mut self, now: Instant, from: SocketAddr, key: usize) {
-        let owner = self.by_address.get(&from).copied();
-        if owner == Some(key) {
-            return;
-        }
-        let is_kept = owner.is_some_and(|owner| self.sessions[owner].is_heard_at(from, now));
-        let session = &mut self.sessions[key];
-        let forgotten = session.note_address(from);
-        if is_kept && !session.peer.is_proven(from) {
-            session.peer.ask(now, from);
-            self.claims.insert(from, key);
-        } else {
-            self.claims.remove(&from);
-            self.by_address.insert(from, key);
-        }
-        if let Some(forgotten) = forgotten {
-            self.forget_address(forgotten, key);
-        }
-    }
-
-    /// Finds this session no longer by an address.
-    fn forget_address(&mut self, address: SocketAddr, key: usize) {
-        for map in [&mut self.by_address, &mut self.claims] {
-            if map.get(&address) == Some(&key) {
-                map.remove(&address);
-            }
-        }
     }
 
     /// Reads the new frames of a track and sends them to its viewers.
@@ -497,7 +464,7 @@ impl Core {
         let Some(remote) = fragment.ice.clone().filter(|_| fragment.restarts(&session.remote)) else {
             return Ok(Patched::Noted);
         };
-        let local = Credentials::generate();
+        let local = Credentials::of_shard(self.setup.candidates.shard);
         session.etag = local.ufrag.clone();
         session.remote = remote.clone();
         let answer = render_fragment(&local, &session.mid, &self.setup.candidates.list());

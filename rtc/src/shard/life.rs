@@ -1,4 +1,5 @@
-//! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands.
+//! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands. Its TCP connections
+//! are closed.
 //!
 //! A thread dies by a panic, or because it lost its socket. Its sessions end, after a panic without a goodbye, and their
 //! places are free. Their peers notice that no check is answered, and come again. A second death within a minute has a
@@ -13,14 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use onmic_media::TrackId;
 use onmic_media::life::{Deaths, Lives, count_death};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::bell::Belfry;
 use super::core::Core;
+use super::ports::Ports;
 use super::{Command, drive};
+use crate::bell::Belfry;
 use crate::error::Error;
+use crate::tcp::Connections;
 use crate::udp::Bound;
 
 /// How often a thread with nothing to do takes a turn, so that it is seen to live.
@@ -68,7 +72,9 @@ pub(super) struct Life {
     pub(super) pulse: Arc<Pulse>,
     pub(super) lives: Lives,
     /// Makes a core without sessions.
-    pub(super) core: Box<dyn Fn(Arc<Belfry>) -> Core + Send>,
+    pub(super) core: Box<dyn Fn(Arc<Belfry<TrackId>>) -> Core + Send>,
+    /// How long a TCP connection may be silent.
+    pub(super) silence: Duration,
     /// The thread that runs now.
     pub(super) thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     pub(super) deaths: Deaths,
@@ -114,8 +120,10 @@ impl Life {
                 Err(error) => return Ended::before(ready, error),
             };
             ready(Ok(()));
-            let belfry = Arc::new(Belfry::default());
-            drive((self.core)(belfry.clone()), socket, &mut self.commands, &belfry, &self.pulse).await
+            let (tracks, connections) = (Arc::new(Belfry::default()), Arc::new(Belfry::default()));
+            let ports = Ports::new(socket, Connections::new(connections.clone()), self.silence, Instant::now());
+            let core = (self.core)(tracks.clone());
+            drive(core, ports, &mut self.commands, (&tracks, &connections), &self.pulse).await
         })
     }
 }

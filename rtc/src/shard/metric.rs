@@ -6,9 +6,10 @@ use metrics::{Counter, Histogram, counter, histogram};
 use onmic_media::metric::{self, Latency, Network, Repair};
 use onmic_media::{DropReason, MediaKind};
 
+use super::ports::Ports;
 use crate::rtp::sender::RepairCounters;
 use crate::transport::Dropped;
-use crate::udp::{self, Socket};
+use crate::{tcp, udp};
 
 /// The interval at which the socket's counts are passed on.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -45,7 +46,8 @@ pub(super) struct Metrics {
     sent_packets: Counter,
     full: Counter,
     refused: Counter,
-    passed_on: udp::Counters,
+    tcp_full: Counter,
+    passed_on: (udp::Counters, tcp::Counters),
     last: Option<Instant>,
 }
 
@@ -110,7 +112,8 @@ impl Metrics {
             sent_packets: counter!(metric::PACKETS, "direction" => "out", "protocol" => "rtc"),
             full: DropReason::SocketFull.counter(),
             refused: DropReason::SocketRefused.counter(),
-            passed_on: udp::Counters::default(),
+            tcp_full: DropReason::RtcTcpFull.counter(),
+            passed_on: Default::default(),
             last: None,
         }
     }
@@ -128,18 +131,20 @@ impl Metrics {
         self.sent_frames[kind as usize].increment(frames);
     }
 
-    /// Passes on what the socket counted since the last call. Does nothing within [`INTERVAL`] of
+    /// Passes on what the ports counted since the last call. Does nothing within [`INTERVAL`] of
     /// it.
-    pub(super) fn count(&mut self, socket: &Socket, now: Instant) {
+    pub(super) fn count(&mut self, ports: &Ports, now: Instant) {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             return;
         }
         self.last = Some(now);
-        let (new, old) = (socket.counters(), self.passed_on);
-        self.sent_packets.increment(new.sent - old.sent);
-        self.sent_bytes.increment(new.sent_bytes - old.sent_bytes);
-        self.full.increment(new.dropped_full - old.dropped_full);
-        self.refused.increment(new.dropped_refused - old.dropped_refused);
+        let new = (ports.udp.counters(), ports.tcp.counters());
+        let ((udp, old_udp), (tcp, old_tcp)) = ((new.0, self.passed_on.0), (new.1, self.passed_on.1));
+        self.sent_packets.increment(udp.sent - old_udp.sent + tcp.sent - old_tcp.sent);
+        self.sent_bytes.increment(udp.sent_bytes - old_udp.sent_bytes + tcp.sent_bytes - old_tcp.sent_bytes);
+        self.full.increment(udp.dropped_full - old_udp.dropped_full);
+        self.refused.increment(udp.dropped_refused - old_udp.dropped_refused);
+        self.tcp_full.increment(tcp.dropped - old_tcp.dropped);
         self.passed_on = new;
     }
 }

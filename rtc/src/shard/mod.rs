@@ -1,6 +1,6 @@
-//! A shard: one thread with one UDP socket and its sessions.
+//! A shard: one thread with one UDP socket, the TCP connections of its sessions, and the sessions.
 //!
-//! The driver waits for four things: commands, datagrams, rung bells, and the next deadline. It hands each to the
+//! The driver waits for four things: commands, datagrams, rung bells of tracks and connections, and the next deadline. It hands each to the
 //! [`Core`] and waits again. The core decides, and sends by plain calls. Nothing else touches a session.
 //!
 //! The thread is replaced when it panics (see [`life`]).
@@ -9,11 +9,11 @@
 //! wait, never media.
 
 mod awaited;
-mod bell;
 mod core;
 mod life;
 mod metric;
 mod outbox;
+mod ports;
 mod publisher;
 mod reason;
 mod session;
@@ -34,19 +34,22 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use self::bell::Belfry;
 use self::core::Core;
 use self::life::{Ended, Life, Pulse, TURN_EVERY};
+use self::ports::Ports;
 pub(crate) use self::publisher::advise;
 use self::reason::Reason;
 use crate::announce::Announce;
+use crate::bell::Belfry;
 use crate::config::Config;
 use crate::error::Error;
 use crate::negotiate::{Receiving, Sending};
 use crate::places::Place;
+use crate::sdp::Candidate;
 use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
-use crate::transport::{Credentials, Fingerprint, Identity, PeerConfig, Role};
+use crate::tcp::Arrived;
+use crate::transport::{ConnectionId, Credentials, Fingerprint, Identity, PeerConfig, Role, Route};
 use crate::udp::{Received, Socket};
 
 const COMMANDS: usize = 256;
@@ -82,6 +85,8 @@ pub(crate) enum Command {
     PermitEnded {
         id: SessionId,
     },
+    /// A TCP connection has come for a session of this shard.
+    Connect(Box<Arrived>),
     /// Viewers of this track go on with another, because they cannot take the first. If there is no other, this is the reason for
     /// which their sessions end.
     Replace {
@@ -133,13 +138,13 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    fn list(&self) -> Vec<SocketAddr> {
+    fn list(&self) -> Vec<Candidate> {
         self.announce.candidates(self.shard, self.port)
     }
 
-    /// Returns whether a datagram from this address may begin anything.
-    fn admits(&self, from: SocketAddr) -> bool {
-        self.announce.admits(from.ip())
+    /// Returns whether a datagram that comes by this route may begin anything.
+    fn admits(&self, from: Route) -> bool {
+        self.announce.admits(from.address().ip())
     }
 }
 
@@ -183,6 +188,7 @@ impl Shard {
             pulse: pulse.clone(),
             lives: lives.clone(),
             core: Box::new(move |belfry| Core::new(setup.clone(), belfry, own.clone())),
+            silence: config.consent,
             thread: Arc::clone(&thread),
             deaths: Deaths::default(),
         };
@@ -197,7 +203,7 @@ impl Shard {
         self.address
     }
 
-    pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         self.candidates.list()
     }
 
@@ -226,13 +232,13 @@ impl Shard {
 
 async fn drive(
     mut core: Core,
-    mut socket: Socket,
+    mut ports: Ports,
     commands: &mut mpsc::Receiver<Command>,
-    belfry: &Belfry,
+    (tracks, connections): (&Belfry<TrackId>, &Belfry<ConnectionId>),
     pulse: &Pulse,
 ) -> Ended {
     let mut received = Received::new();
-    let mut rung = Vec::new();
+    let (mut rung_tracks, mut rung_connections) = (Vec::new(), Vec::new());
     let ended = loop {
         let now = Instant::now();
         pulse.beat(now);
@@ -241,35 +247,43 @@ async fn drive(
         tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Stop) | None => break Ended::AsAsked,
-                Some(command) => core.handle_command(Instant::now(), command, &mut socket),
+                Some(Command::Connect(arrived)) => ports.connect(&mut core, *arrived, Instant::now()),
+                Some(command) => core.handle_command(Instant::now(), command, &mut ports),
             },
-            readable = socket.readable() => {
+            readable = ports.udp.readable() => {
                 if let Err(error) = readable {
                     tracing::error!(%error, "a shard lost its socket");
                     break Ended::WithoutSocket;
                 }
-                receive(&mut core, &mut socket, &mut received);
+                receive(&mut core, &mut ports, &mut received);
             }
-            () = belfry.rung() => {}
-            () = sleep_until(deadline.into()) => core.handle_timeout(Instant::now(), &mut socket),
+            () = tracks.rung() => {}
+            () = connections.rung() => {}
+            () = sleep_until(deadline.into()) => core.handle_timeout(Instant::now(), &mut ports),
         }
-        belfry.take(&mut rung);
-        for track in rung.drain(..) {
-            core.handle_frames(Instant::now(), track, &mut socket);
+        tracks.take(&mut rung_tracks);
+        for track in rung_tracks.drain(..) {
+            core.handle_frames(Instant::now(), track, &mut ports);
         }
-        core.count(&socket);
+        connections.take(&mut rung_connections);
+        for connection in rung_connections.drain(..) {
+            ports.turn(&mut core, connection, Instant::now());
+        }
+        ports.tidy(&mut core, Instant::now());
+        core.count(&ports);
     };
-    core.close_all(Instant::now(), &mut socket);
+    core.close_all(Instant::now(), &mut ports);
+    ports.tidy(&mut core, Instant::now());
     ended
 }
 
-fn receive(core: &mut Core, socket: &mut Socket, received: &mut Received) {
+fn receive(core: &mut Core, ports: &mut Ports, received: &mut Received) {
     for _ in 0..RECEIVES_IN_A_ROW {
-        match socket.try_receive(received) {
+        match ports.udp.try_receive(received) {
             Ok(true) => {
                 let now = Instant::now();
                 for (from, datagram) in received.datagrams() {
-                    core.handle_datagram(now, from, datagram, socket);
+                    core.handle_datagram(now, Route::Udp(from), datagram, ports);
                 }
             }
             Ok(false) => return,

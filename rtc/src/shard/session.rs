@@ -1,6 +1,5 @@
 //! One session of a shard: a peer, and its role as viewer or publisher.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use super::viewer::Viewer;
 use super::{Command, Permit};
 use crate::places::Place;
 use crate::session::SessionId;
-use crate::transport::{Credentials, HEARD, Peer};
+use crate::transport::{Credentials, HEARD, Peer, Route};
 
 /// The most addresses that a session is known under. A peer's network changes now and then, and a hostile peer may
 /// change its address at will.
@@ -34,7 +33,7 @@ pub(super) struct Session {
     /// The entity tag, which changes with each ICE restart.
     pub(super) etag: String,
     pub(super) mid: String,
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<Route>,
     /// The SSRCs that a publisher's session is registered under.
     pub(super) ssrcs: Vec<u32>,
     /// The user fragments that the session is registered under.
@@ -82,12 +81,12 @@ impl Session {
 
     /// Notes a new address of the peer. If there are too many, returns the one that the session is no longer known
     /// under.
-    pub(super) fn note_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+    pub(super) fn note_address(&mut self, address: Route) -> Option<Route> {
         note(&mut self.addresses, address, self.peer.remote_addr())
     }
 
     /// Returns whether the peer has proved that it is at this address, and is still heard.
-    pub(super) fn is_heard_at(&self, address: SocketAddr, now: Instant) -> bool {
+    pub(super) fn is_heard_at(&self, address: Route, now: Instant) -> bool {
         self.peer.is_proven(address) && now.saturating_duration_since(self.peer.last_checked()) < HEARD
     }
 
@@ -141,7 +140,7 @@ impl Session {
 
 /// Adds an address, and removes the oldest if there are too many. The address that media goes to stays, because the
 /// peer's reports come from there.
-fn note(addresses: &mut Vec<SocketAddr>, address: SocketAddr, media: Option<SocketAddr>) -> Option<SocketAddr> {
+fn note(addresses: &mut Vec<Route>, address: Route, media: Option<Route>) -> Option<Route> {
     addresses.retain(|known| *known != address);
     addresses.push(address);
     let oldest = usize::from(addresses.first().copied() == media);
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_address_that_media_goes_to_is_kept_when_newer_ones_push_out_the_oldest() {
-        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let address = |port| Route::Udp(([192, 0, 2, 1], port).into());
         let mut addresses = Vec::new();
         let forgotten: Vec<_> =
             (1..=10).filter_map(|port| note(&mut addresses, address(port), Some(address(1)))).collect();

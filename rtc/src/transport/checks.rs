@@ -6,8 +6,9 @@
 //!
 //! Consent is counted for each address (RFC 7675 5.1).
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use super::route::Route;
 
 /// The most addresses that count as checked: a host has a few interfaces, times two IP families.
 const ADDRESSES: usize = 8;
@@ -18,14 +19,14 @@ pub const HEARD: Duration = Duration::from_secs(7);
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     /// Each with the time of its last check. The most recent is the last.
-    valid: Vec<(SocketAddr, Instant)>,
-    nominated: Option<SocketAddr>,
+    valid: Vec<(Route, Instant)>,
+    nominated: Option<Route>,
 }
 
 impl Checks {
     /// Notes a valid check. If there are too many addresses, the oldest is forgotten, but neither the nominated one nor
     /// that of `media`.
-    pub(super) fn note(&mut self, from: SocketAddr, media: Option<SocketAddr>, now: Instant) {
+    pub(super) fn note(&mut self, from: Route, media: Option<Route>, now: Instant) {
         self.valid.retain(|(known, _)| *known != from);
         if self.valid.len() == ADDRESSES {
             let in_use = [self.nominated, media];
@@ -35,28 +36,34 @@ impl Checks {
         self.valid.push((from, now));
     }
 
+    /// Forgets a route that is no more.
+    pub(super) fn forget(&mut self, route: Route) {
+        self.valid.retain(|(known, _)| *known != route);
+        self.nominated.take_if(|nominated| *nominated == route);
+    }
+
     /// Nominates an address.
-    pub(super) fn nominate(&mut self, address: SocketAddr) {
+    pub(super) fn nominate(&mut self, address: Route) {
         self.nominated = Some(address);
     }
 
     /// Returns whether an address has passed a check.
-    pub(super) fn contains(&self, address: SocketAddr) -> bool {
+    pub(super) fn contains(&self, address: Route) -> bool {
         self.last(address).is_some()
     }
 
     /// Returns the time of the last check from an address.
-    pub(super) fn last(&self, address: SocketAddr) -> Option<Instant> {
+    pub(super) fn last(&self, address: Route) -> Option<Instant> {
         self.valid.iter().find(|(known, _)| *known == address).map(|(_, at)| *at)
     }
 
     /// Returns the address that the peer wants media at: the nominated one, or before a nomination the last valid one.
-    pub(super) fn wanted(&self) -> Option<SocketAddr> {
+    pub(super) fn wanted(&self) -> Option<Route> {
         self.nominated.or_else(|| self.newest())
     }
 
     /// Returns the address that checks have come from since the last check from the nominated one.
-    pub(super) fn successor(&self) -> Option<SocketAddr> {
+    pub(super) fn successor(&self) -> Option<Route> {
         self.newest().filter(|newest| self.nominated.is_some_and(|nominated| nominated != *newest))
     }
 
@@ -65,7 +72,7 @@ impl Checks {
         Some(self.last(self.nominated?)? + HEARD)
     }
 
-    fn newest(&self) -> Option<SocketAddr> {
+    fn newest(&self) -> Option<Route> {
         self.valid.last().map(|(address, _)| *address)
     }
 }
@@ -74,8 +81,8 @@ impl Checks {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([203, 0, 113, 7], port))
+    fn address(port: u16) -> Route {
+        Route::Udp(([203, 0, 113, 7], port).into())
     }
 
     #[test]

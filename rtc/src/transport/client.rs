@@ -16,9 +16,10 @@ use rtc_stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, Trans
 use rtc_stun::textattrs::TextAttribute;
 
 use super::Dropped;
+use super::credentials::Credentials;
 use super::datagram::{DatagramKind, classify};
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{CRYPTO, Credentials, parse, sealed};
+use super::ice::{CRYPTO, parse, sealed};
 use super::open::Opener;
 use super::peer::{CloseReason, Input, State, Transmit};
 use super::seal::{SealError, Sealer};
@@ -201,7 +202,7 @@ impl Client {
         setters.push(Box::new(FINGERPRINT));
         let mut message = Message::new();
         if message.build(&setters).is_ok() {
-            self.transmits.push_back(Transmit { to: self.config.server, bytes: message.raw });
+            self.transmits.push_back(Transmit { to: self.config.server.into(), bytes: message.raw });
         }
         self.transaction = Some(transaction);
         let connected = self.keys.is_some() && now < self.last_answer + CONSENT_INTERVAL * 2;
@@ -241,7 +242,7 @@ impl Client {
         MessageIntegrity::check(&mut question, local.pwd.as_bytes(), CRYPTO.crypto())
             .map_err(|_| Dropped::StunIntegrity)?;
         let bytes = sealed(question.transaction_id, &local.pwd, vec![Box::new(BINDING_SUCCESS)])?;
-        self.transmits.push_back(Transmit { to: *server, bytes });
+        self.transmits.push_back(Transmit { to: (*server).into(), bytes });
         Ok(Input::Nothing)
     }
 
@@ -265,7 +266,7 @@ impl Client {
     }
 
     fn send_dtls(&mut self) {
-        let to = self.config.server;
+        let to = self.config.server.into();
         if let Some(dtls) = &mut self.dtls {
             self.transmits.extend(std::iter::from_fn(|| dtls.poll_transmit()).map(|bytes| Transmit { to, bytes }));
         }

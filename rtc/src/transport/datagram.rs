@@ -1,7 +1,9 @@
 //! What a datagram is, and which session a check names. Nothing here is believed: the session checks it.
 
 use rtc_stun::attributes::ATTR_USERNAME;
-use rtc_stun::message::{MAGIC_COOKIE, MESSAGE_HEADER_SIZE};
+use rtc_stun::message::{BINDING_REQUEST, MAGIC_COOKIE, MESSAGE_HEADER_SIZE};
+
+use super::credentials::shard_of;
 
 /// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
 /// this.
@@ -59,6 +61,12 @@ pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
         rest = rest.get(4 + length.next_multiple_of(4)..)?;
     }
     None
+}
+
+/// Returns the shard that a connectivity check names, by the user fragment of ours in it.
+pub fn named_shard(datagram: &[u8]) -> Option<usize> {
+    let is_request = datagram.starts_with(&BINDING_REQUEST.value().to_be_bytes());
+    stun_local_ufrag(datagram).filter(|_| is_request).and_then(shard_of)
 }
 
 #[cfg(test)]

@@ -8,11 +8,9 @@
 //!
 //! Once the session is connected, media goes there only if the address has proved itself (see [`super::path`]).
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{
     ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE,
@@ -30,46 +28,17 @@ use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
 use super::checks::Checks;
+use super::credentials::Credentials;
 use super::datagram::{MESSAGE_BYTES, is_stun};
 use super::path::Path;
+use super::route::Route;
 
 /// The priority of a peer-reflexive candidate (RFC 8445 5.1.2), which our questions state.
 const PRIORITY: u32 = 0x6e00_01ff;
-const UFRAG_CHARS: usize = 12; // RFC 8445 5.3 asks for 24 bits. These 72 bits are also a unique map key in a shard.
-const PWD_CHARS: usize = 24; // RFC 8445 5.3 asks for 128 bits. These are 144.
-
 // Computes the HMAC-SHA1 of MESSAGE-INTEGRITY. It is missing only if the crates were built without
 // any cryptography.
 pub(super) static CRYPTO: LazyLock<std::sync::Arc<dyn RTCCryptoProvider>> =
     LazyLock::new(|| rtc_crypto::default_provider().expect("a cryptography feature is enabled"));
-
-/// The user fragment and password of one side of one ICE generation.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user fragment, which names the session in checks.
-    pub ufrag: String,
-    /// The password, which is the key of their integrity check.
-    pub pwd: String,
-}
-
-impl Credentials {
-    /// Makes new random credentials, with a generator that the operating system seeds.
-    pub fn generate() -> Self {
-        Self { ufrag: ice_chars(UFRAG_CHARS), pwd: ice_chars(PWD_CHARS) }
-    }
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Credentials({})", self.ufrag)
-    }
-}
-
-fn ice_chars(count: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut random = rand::rng();
-    (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
-}
 
 /// The outcome of a connectivity check.
 #[derive(Debug)]
@@ -134,7 +103,7 @@ impl IceLite {
     /// Returns the address to send to. Before the session is connected, that is the one that the peer wants it at: the
     /// nominated one, or before a nomination the last valid one. From then on it is the last of these that has proved
     /// itself, or none once the consent of that one has ended.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
+    pub fn remote_addr(&self) -> Option<Route> {
         match self.path.media() {
             None => self.checks.wanted(),
             Some(media) => Some(media).filter(|_| !self.path.has_lapsed()),
@@ -142,34 +111,34 @@ impl IceLite {
     }
 
     /// Notes that the handshake has finished with this address. Afterwards drain [`IceLite::poll_question`].
-    pub fn connected(&mut self, now: Instant, with: SocketAddr) {
+    pub fn connected(&mut self, now: Instant, with: Route) {
         self.path.begin(with);
         self.follow(now);
     }
 
     /// Asks an address to prove itself. Afterwards drain [`IceLite::poll_question`].
-    pub fn ask(&mut self, now: Instant, to: SocketAddr) {
+    pub fn ask(&mut self, now: Instant, to: Route) {
         self.path.ask(to, now);
     }
 
     /// Notes media of the peer from an address that has not passed a check, and asks that address to prove itself. Once it has, it is as if
     /// a check had nominated it. Afterwards drain [`IceLite::poll_question`].
-    pub fn heard(&mut self, now: Instant, from: SocketAddr) {
+    pub fn heard(&mut self, now: Instant, from: Route) {
         self.path.heard(from, now);
     }
 
     /// Notes that the peer has proved that it is at this address.
-    pub fn prove(&mut self, address: SocketAddr) {
+    pub fn prove(&mut self, address: Route) {
         self.path.prove(address);
     }
 
     /// Returns whether the peer has proved that it is at this address.
-    pub fn is_proven(&self, address: SocketAddr) -> bool {
+    pub fn is_proven(&self, address: Route) -> bool {
         self.path.is_proven(address)
     }
 
     /// Returns the next question to send, and its address.
-    pub fn poll_question(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_question(&mut self, now: Instant) -> Option<(Route, Vec<u8>)> {
         let (to, transaction) = self.path.poll_question(now)?;
         let Generation { local, remote } = &self.current;
         let attribute = |typ, value: &[u8]| RawAttribute { typ, length: value.len() as u16, value: value.to_vec() };
@@ -212,7 +181,7 @@ impl IceLite {
     }
 
     /// Takes the answer to a question. Afterwards drain [`IceLite::poll_question`].
-    pub fn handle_answer(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Dropped> {
+    pub fn handle_answer(&mut self, now: Instant, from: Route, datagram: &[u8]) -> Result<(), Dropped> {
         let mut answer = parse(datagram)?;
         if answer.typ != BINDING_SUCCESS || !self.path.is_answer(from, answer.transaction_id) {
             return Err(Dropped::StunNotRequest);
@@ -246,8 +215,16 @@ impl IceLite {
         }
     }
 
+    /// Notes that a route is no more, because its connection was closed. Media goes to another one that has passed a check and proved
+    /// itself, or else nowhere until there is one. Afterwards drain [`IceLite::poll_question`].
+    pub fn lost(&mut self, now: Instant, route: Route) {
+        self.checks.forget(route);
+        self.path.forget(route);
+        self.follow(now);
+    }
+
     /// Returns whether an address has passed a check.
-    pub fn is_valid(&self, address: SocketAddr) -> bool {
+    pub fn is_valid(&self, address: Route) -> bool {
         self.checks.contains(address)
     }
 
@@ -263,7 +240,7 @@ impl IceLite {
 
     /// Takes one STUN datagram. A datagram that is not a check with our credentials is dropped
     /// without an answer, so that the socket reflects nothing to forged addresses.
-    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Answered, Dropped> {
+    pub fn handle(&mut self, now: Instant, from: Route, datagram: &[u8]) -> Result<Answered, Dropped> {
         let mut request = parse(datagram)?;
         if request.typ != BINDING_REQUEST {
             return Err(Dropped::StunNotRequest);
@@ -297,7 +274,8 @@ impl IceLite {
         self.follow(now);
         // A dual-stack socket shows IPv4 peers as mapped IPv6. The answer must state their own
         // address.
-        let mapped = XorMappedAddress { ip: from.ip().to_canonical(), port: from.port() };
+        let address = from.address();
+        let mapped = XorMappedAddress { ip: address.ip().to_canonical(), port: address.port() };
         let setters: Vec<Box<dyn Setter>> = vec![Box::new(BINDING_SUCCESS), Box::new(mapped)];
         Ok(Answered { answer: respond(&request, &pwd, setters)?, valid: true })
     }
@@ -371,6 +349,8 @@ pub(super) fn sealed(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use rand::rngs::StdRng;
     use rand::{RngCore, SeedableRng};
     use rtc_stun::attributes::{ATTR_ERROR_CODE, ATTR_XORMAPPED_ADDRESS, RawAttribute};
@@ -389,8 +369,8 @@ mod tests {
         IceLite::new(credentials("ours"), credentials("theirs"), Duration::from_secs(30), now)
     }
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([203, 0, 113, 7], port))
+    fn address(port: u16) -> Route {
+        Route::Udp(([203, 0, 113, 7], port).into())
     }
 
     fn check(username: &str, pwd: &str, extra: &[(AttrType, &[u8])]) -> Vec<u8> {
@@ -419,7 +399,7 @@ mod tests {
     fn a_valid_check_is_answered_with_the_mapped_address() {
         let now = Instant::now();
         let mut ice = server(now);
-        let mapped = SocketAddr::new("::ffff:203.0.113.7".parse().unwrap(), 9);
+        let mapped = Route::Udp(SocketAddr::new("::ffff:203.0.113.7".parse().unwrap(), 9));
         let answered = ice.handle(now, mapped, &valid_check(&[])).unwrap();
         let mut answer = parse(&answered.answer).unwrap();
         assert_eq!(answer.typ, BINDING_SUCCESS);

@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -19,8 +18,8 @@ static CLIENT: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().u
 const GCM_ONLY: &[Profile] = &[Profile::AeadAes128Gcm];
 const SHA1_FIRST: &[Profile] = &[Profile::Aes128CmSha1, Profile::AeadAes128Gcm];
 
-fn address(port: u16) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], port))
+fn address(port: u16) -> Route {
+    Route::Udp(([192, 0, 2, 1], port).into())
 }
 
 #[derive(Clone, Copy)]
@@ -54,7 +53,7 @@ struct InFlight {
     at: Instant,
     order: u64,
     to_server: bool,
-    from: SocketAddr,
+    from: Route,
     bytes: Vec<u8>,
 }
 
@@ -67,7 +66,7 @@ struct World {
     in_flight: BinaryHeap<Reverse<InFlight>>,
     server: Peer,
     client: Client,
-    client_address: SocketAddr,
+    client_address: Route,
     server_got: Vec<Vec<u8>>,
     client_got: Vec<Vec<u8>>,
     dropped: Vec<Dropped>,
@@ -113,7 +112,7 @@ impl World {
             local: remote,
             remote: local,
             fingerprint: setup.announced_to_client,
-            server: address(1),
+            server: address(1).address(),
             role: if setup.role == Role::Server { Role::Client } else { Role::Server },
             profiles: setup.profiles.to_vec(),
         };
@@ -238,7 +237,7 @@ impl World {
     }
 
     /// Hands the server a datagram from any address. Returns what the server sends, and to where.
-    fn server_takes(&mut self, from: SocketAddr, datagram: &[u8]) -> (Result<(), Dropped>, Vec<Transmit>) {
+    fn server_takes(&mut self, from: Route, datagram: &[u8]) -> (Result<(), Dropped>, Vec<Transmit>) {
         let result = self.server.handle_datagram(self.now, from, &mut datagram.to_vec()).map(drop);
         (result, std::iter::from_fn(|| self.server.poll_transmit()).collect())
     }

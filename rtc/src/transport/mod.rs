@@ -1,17 +1,20 @@
-//! One peer's transport: ICE-lite, DTLS 1.2 and SRTP on one address, without a socket or a clock.
+//! One peer's transport: ICE-lite, DTLS 1.2 and SRTP on one route, without a socket or a clock.
 //!
 //! [`Peer`] joins the parts. A driver gives it the datagrams of its session and the time, sends the
 //! datagrams that [`Peer::poll_transmit`] returns, and calls [`Peer::handle_timeout`] at
-//! [`Peer::poll_timeout`]. The driver finds the session of a datagram by its source address. For a
-//! new address, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
+//! [`Peer::poll_timeout`]. The driver finds the session of a datagram by its [`Route`]. For a
+//! new one, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
 
 mod checks;
+mod credentials;
 mod datagram;
 pub mod dtls;
+pub mod framing;
 pub mod ice;
 pub mod open;
 mod path;
 pub mod peer;
+mod route;
 pub mod seal;
 pub mod srtp;
 
@@ -28,11 +31,12 @@ use onmic_media::DropReason;
 pub use checks::HEARD;
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
-pub use datagram::{DatagramKind, classify, stun_local_ufrag};
+pub use credentials::Credentials;
+pub use datagram::{DatagramKind, classify, named_shard, stun_local_ufrag};
 pub use dtls::{Fingerprint, Identity, Role};
-pub use ice::Credentials;
 pub use open::{OpenError, Opener};
 pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};
+pub use route::{ConnectionId, Route};
 pub use seal::{SealError, Sealer};
 pub use srtp::{Profile, RTCP_OVERHEAD, RTP_OVERHEAD};
 

@@ -11,10 +11,11 @@
 //! the source of media that authenticates is asked as well, and once it answers, media goes there. The source of a stolen packet can be
 //! forged too, so there is one such question in [`HEARD_INTERVAL`] at most.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rtc_stun::message::TransactionId;
+
+use super::route::Route;
 
 /// The most proven addresses that are remembered.
 const PROVEN: usize = 8;
@@ -30,19 +31,19 @@ const HEARD_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Path {
     /// The most recent is the last.
-    proven: Vec<SocketAddr>,
-    media: Option<SocketAddr>,
+    proven: Vec<Route>,
+    media: Option<Route>,
     /// Whether the consent to media there has ended.
     lapsed: bool,
     question: Option<Question>,
     /// The address that was asked because media came from there, until it has answered.
-    heard: Option<SocketAddr>,
+    heard: Option<Route>,
     heard_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Question {
-    to: SocketAddr,
+    to: Route,
     transaction: TransactionId,
     asked: u32,
     /// The time of the next try, or of the end after the last.
@@ -51,12 +52,12 @@ struct Question {
 
 impl Path {
     /// Returns the proven address that media goes to.
-    pub(super) fn media(&self) -> Option<SocketAddr> {
+    pub(super) fn media(&self) -> Option<Route> {
         self.media
     }
 
     /// Returns whether the peer has proved that it is at this address.
-    pub(super) fn is_proven(&self, address: SocketAddr) -> bool {
+    pub(super) fn is_proven(&self, address: Route) -> bool {
         self.proven.contains(&address)
     }
 
@@ -70,20 +71,28 @@ impl Path {
         self.lapsed = true;
     }
 
+    /// Forgets a route that is no more. If media goes there, it goes nowhere until [`Path::follow`] finds another one.
+    pub(super) fn forget(&mut self, route: Route) {
+        self.proven.retain(|known| *known != route);
+        self.question.take_if(|question| question.to == route);
+        self.heard.take_if(|heard| *heard == route);
+        self.lapsed |= self.media == Some(route);
+    }
+
     /// Notes that an address consents. If it is that of media, media goes on.
-    pub(super) fn renew(&mut self, from: SocketAddr) {
+    pub(super) fn renew(&mut self, from: Route) {
         self.lapsed &= self.media != Some(from);
     }
 
     /// Sends media to the address that has finished the handshake.
-    pub(super) fn begin(&mut self, at: SocketAddr) {
+    pub(super) fn begin(&mut self, at: Route) {
         self.prove(at);
         self.media = Some(at);
     }
 
     /// Moves media to the address that the peer wants it at, or asks that address to prove itself. Does nothing before
     /// the handshake has finished.
-    pub(super) fn follow(&mut self, wanted: SocketAddr, now: Instant) {
+    pub(super) fn follow(&mut self, wanted: Route, now: Instant) {
         if self.media.is_none_or(|media| media == wanted) {
             return;
         }
@@ -95,7 +104,7 @@ impl Path {
     }
 
     /// Asks an address to prove itself, unless it is being asked.
-    pub(super) fn ask(&mut self, to: SocketAddr, now: Instant) {
+    pub(super) fn ask(&mut self, to: Route, now: Instant) {
         let is_asked = self.question.as_ref().is_some_and(|question| question.to == to && !question.is_over(now));
         if !is_asked && !self.is_proven(to) {
             self.question = Some(Question { to, transaction: TransactionId::new(), asked: 0, next: now });
@@ -103,7 +112,7 @@ impl Path {
     }
 
     /// Asks an address to prove itself, unless another one is being asked. So many addresses are asked no more than one.
-    pub(super) fn ask_aside(&mut self, to: SocketAddr, now: Instant) {
+    pub(super) fn ask_aside(&mut self, to: Route, now: Instant) {
         if self.question.as_ref().is_none_or(|question| question.is_over(now)) {
             self.ask(to, now);
         }
@@ -111,7 +120,7 @@ impl Path {
 
     /// Notes that media comes from an address without a check. It is asked to prove itself, unless another one is being asked, or was asked
     /// for the same reason just now.
-    pub(super) fn heard(&mut self, from: SocketAddr, now: Instant) {
+    pub(super) fn heard(&mut self, from: Route, now: Instant) {
         let is_asking = self.question.as_ref().is_some_and(|question| !question.is_over(now));
         let is_soon = self.heard_at.is_some_and(|at| now < at + HEARD_INTERVAL);
         if !is_asking && !is_soon {
@@ -126,7 +135,7 @@ impl Path {
     }
 
     /// Returns the question to send now.
-    pub(super) fn poll_question(&mut self, now: Instant) -> Option<(SocketAddr, TransactionId)> {
+    pub(super) fn poll_question(&mut self, now: Instant) -> Option<(Route, TransactionId)> {
         let question = self.question.as_mut().filter(|question| question.asked < TRIES && question.next <= now)?;
         question.next = now + RETRY * (1 << question.asked);
         question.asked += 1;
@@ -139,19 +148,19 @@ impl Path {
     }
 
     /// Returns whether this answers the question, which is not checked for its integrity here.
-    pub(super) fn is_answer(&self, from: SocketAddr, transaction: TransactionId) -> bool {
+    pub(super) fn is_answer(&self, from: Route, transaction: TransactionId) -> bool {
         self.question.as_ref().is_some_and(|question| question.to == from && question.transaction == transaction)
     }
 
     /// Takes an answer whose integrity was checked. Returns whether the address was asked because media comes from there.
-    pub(super) fn answered(&mut self, from: SocketAddr) -> bool {
+    pub(super) fn answered(&mut self, from: Route) -> bool {
         self.question = None;
         self.prove(from);
         self.heard.take_if(|heard| *heard == from).is_some()
     }
 
     /// Notes that the peer has proved that it is at this address.
-    pub(super) fn prove(&mut self, address: SocketAddr) {
+    pub(super) fn prove(&mut self, address: Route) {
         self.proven.retain(|known| *known != address);
         if self.proven.len() == PROVEN {
             let oldest = usize::from(self.proven.first().copied() == self.media);
@@ -171,8 +180,8 @@ impl Question {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([203, 0, 113, 7], port))
+    fn address(port: u16) -> Route {
+        Route::Udp(([203, 0, 113, 7], port).into())
     }
 
     #[test]

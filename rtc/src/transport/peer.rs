@@ -8,17 +8,18 @@
 //! authenticates is the peer's wherever it comes from, so it needs no check.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onmic_media::DropReason;
 
 use super::Dropped;
+use super::credentials::Credentials;
 use super::datagram::{DatagramKind, classify};
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{Credentials, IceLite, is_answer};
+use super::ice::{IceLite, is_answer};
 use super::open::Opener;
+use super::route::Route;
 use super::seal::{SealError, Sealer};
 use super::srtp::{Profile, RTP_OVERHEAD};
 
@@ -101,7 +102,7 @@ pub enum Input<'d> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// The destination.
-    pub to: SocketAddr,
+    pub to: Route,
     /// The payload.
     pub bytes: Vec<u8>,
 }
@@ -115,7 +116,7 @@ pub struct Peer {
     closed: Option<CloseReason>,
     handshake_deadline: Option<Instant>,
     /// The address that flights went to last.
-    joining_at: Option<SocketAddr>,
+    joining_at: Option<Route>,
     cookie: Cookie,
     transmits: VecDeque<Transmit>,
 }
@@ -124,7 +125,7 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cookie {
     Nowhere,
-    At(SocketAddr),
+    At(Route),
     /// Whoever shows it may have got it at another address.
     Anywhere,
 }
@@ -165,7 +166,7 @@ impl Peer {
     pub fn handle_datagram<'d>(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Route,
         datagram: &'d mut [u8],
     ) -> Result<Input<'d>, Dropped> {
         if self.closed.is_some() {
@@ -232,21 +233,30 @@ impl Peer {
     }
 
     /// Returns the address that media goes to. See [`IceLite::remote_addr`].
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
+    pub fn remote_addr(&self) -> Option<Route> {
         self.ice.remote_addr()
     }
 
     /// Returns whether the peer has proved that it is at this address.
-    pub fn is_proven(&self, address: SocketAddr) -> bool {
+    pub fn is_proven(&self, address: Route) -> bool {
         self.ice.is_proven(address)
     }
 
     /// Asks an address to prove itself. Afterwards drain [`poll_transmit`](Self::poll_transmit). The question goes out
     /// before everything else, so that the answer comes before what the peer sends next.
-    pub fn ask(&mut self, now: Instant, to: SocketAddr) {
+    pub fn ask(&mut self, now: Instant, to: Route) {
         self.ice.ask(now, to);
         if let Some((to, bytes)) = self.ice.poll_question(now) {
             self.transmits.push_front(Transmit { to, bytes });
+        }
+    }
+
+    /// Notes that a route is no more, because its connection was closed. Afterwards drain [`poll_transmit`](Self::poll_transmit).
+    pub fn lost(&mut self, now: Instant, route: Route) {
+        if self.closed.is_none() {
+            self.ice.lost(now, route);
+            self.follow_joining(now);
+            self.send_questions(now);
         }
     }
 
@@ -298,7 +308,7 @@ impl Peer {
         self.media.as_mut().map(|media| &mut media.sealer).ok_or(SealError::NotConnected)
     }
 
-    fn handle_stun<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
+    fn handle_stun<'d>(&mut self, now: Instant, from: Route, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         if is_answer(datagram) {
             self.ice.handle_answer(now, from, datagram)?;
             self.follow_joining(now);
@@ -324,7 +334,7 @@ impl Peer {
     fn handle_media<'d>(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Route,
         kind: DatagramKind,
         datagram: &'d mut [u8],
     ) -> Result<Input<'d>, Dropped> {
@@ -355,7 +365,7 @@ impl Peer {
         self.joining_at = Some(to);
     }
 
-    fn handle_dtls<'d>(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
+    fn handle_dtls<'d>(&mut self, now: Instant, from: Route, datagram: &[u8]) -> Result<Input<'d>, Dropped> {
         let awaited_cookie = self.dtls.awaits_cookie();
         let outcome = self.dtls.handle(now, datagram, self.ice.is_proven(from));
         if awaited_cookie {
@@ -387,7 +397,7 @@ impl Peer {
     }
 
     /// Notes that a cookie goes to `from`, or that `from` has shown one: it has proved itself if no other address got it.
-    fn follow_cookie(&mut self, now: Instant, from: SocketAddr) {
+    fn follow_cookie(&mut self, now: Instant, from: Route) {
         if !self.dtls.awaits_cookie() {
             if self.cookie == Cookie::At(from) {
                 self.ice.prove(from);
@@ -410,7 +420,7 @@ impl Peer {
 
     // An answer goes to the address that its question came from. A repeated flight goes to the
     // address of media.
-    fn send_dtls(&mut self, to: Option<SocketAddr>) {
+    fn send_dtls(&mut self, to: Option<Route>) {
         while let Some(bytes) = self.dtls.poll_transmit() {
             match to.or_else(|| self.ice.remote_addr()) {
                 Some(to) => self.transmit(to, bytes),
@@ -425,7 +435,7 @@ impl Peer {
         }
     }
 
-    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    fn transmit(&mut self, to: Route, bytes: Vec<u8>) {
         if self.transmits.len() == TRANSMITS {
             self.transmits.pop_front(); // The driver did not drain. The newest datagram matters most.
             DropReason::TransmitsFull.count(1);

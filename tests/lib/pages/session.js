@@ -3,12 +3,27 @@
 /** Matches the beginning of a candidate. Its address and port come after the first group. */
 export const CANDIDATE = /^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /gim;
 
-/** Points every candidate of an SDP answer to the relay's port on loopback. */
-export function redirectCandidates(sdp, relayPort) {
-  return sdp.replace(CANDIDATE, (_, head) => `${head} 127.0.0.1 ${relayPort} `);
+/** Matches a candidate of TCP, with the end of its line. */
+export const TCP_CANDIDATE = /^a=candidate:\S+ \d+ tcp [^\r\n]*\r?\n/gim;
+
+/**
+ * Points every candidate of UDP of an SDP answer to the relay's port on loopback. Takes out those of TCP, which would lead around the
+ * relay, unless `tcp` is true.
+ */
+export function redirectCandidates(sdp, relayPort, tcp = false) {
+  const redirected = sdp.replace(CANDIDATE, (_, head) => `${head} 127.0.0.1 ${relayPort} `);
+  return tcp ? redirected : redirected.replace(TCP_CANDIDATE, "");
 }
 
-export async function exchange(pc, url, { token, relayPort, waitForCandidates = false, editOffer } = {}) {
+/** Returns the ICE servers of an endpoint, which a HEAD states to those who may use it. */
+export async function iceServers(url, { token } = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const link = (await fetch(url, { method: "HEAD", headers })).headers.get("Link") ?? "";
+  const links = link.matchAll(/<([^>]*)>; rel="ice-server"(?:; username="([^"]*)"; credential="([^"]*)")?/g);
+  return Array.from(links, ([, urls, username, credential]) => ({ urls, username, credential }));
+}
+
+export async function exchange(pc, url, { token, relayPort, tcp, waitForCandidates = false, editOffer } = {}) {
   const times = { start: performance.now(), startedAt: Date.now() };
   pc.addEventListener("connectionstatechange", () => {
     times[pc.connectionState] ??= performance.now() - times.start;
@@ -30,7 +45,7 @@ export async function exchange(pc, url, { token, relayPort, waitForCandidates = 
   if (response.status !== 201) throw new Error(`${url} answered ${response.status}: ${body}`);
   const location = response.headers.get("Location");
   if (!location) throw new Error(`${url} answered 201 without a Location (or without exposing it by CORS)`);
-  const answer = relayPort ? redirectCandidates(body, relayPort) : body;
+  const answer = relayPort ? redirectCandidates(body, relayPort, tcp) : body;
   await pc.setRemoteDescription({ type: "answer", sdp: answer });
   return {
     times,
@@ -49,6 +64,29 @@ async function setAsking(pc) {
     .replace(/^a=rtcp-fb:(\d+) nack\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} rrtr\r\n`)
     .replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} nack\r\na=rtcp-fb:${type} rrtr\r\n`);
   await pc.setLocalDescription({ type: "offer", sdp: asking });
+}
+
+/** Restarts ICE: sends new credentials by PATCH to the same session (RFC 9725 section 4.3.3). The candidates stay as they were. */
+export async function restartIce(pc, { resource }, headers) {
+  pc.restartIce();
+  await pc.setLocalDescription();
+  const sdp = pc.localDescription.sdp;
+  const line = (name) => sdp.match(new RegExp(`^a=${name}:.*$`, "m"))[0].trim();
+  const fragment = [line("ice-ufrag"), line("ice-pwd"), ""].join("\r\n");
+  const response = await fetch(resource, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*", ...headers },
+    body: fragment,
+  });
+  const body = await response.text();
+  if (response.status !== 200) return { status: response.status, body };
+  const ufrag = body.match(/^a=ice-ufrag:(.*)$/m)[1].trim();
+  const password = body.match(/^a=ice-pwd:(.*)$/m)[1].trim();
+  const answer = pc.currentRemoteDescription.sdp
+    .replace(/^a=ice-ufrag:.*$/gm, `a=ice-ufrag:${ufrag}`)
+    .replace(/^a=ice-pwd:.*$/gm, `a=ice-pwd:${password}`);
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  return { status: response.status, body, etag: response.headers.get("ETag") };
 }
 
 /**
@@ -88,7 +126,8 @@ function withoutH264(sdp) {
 /** Returns the few numbers of getStats that tests use. */
 export async function statistics(pc) {
   const summary = {};
-  for (const report of (await pc.getStats()).values()) {
+  const all = await pc.getStats();
+  for (const report of all.values()) {
     if (report.type === "inbound-rtp" || report.type === "outbound-rtp" || report.type === "remote-inbound-rtp") {
       const { packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped } = report;
       const { keyFramesDecoded, framesEncoded, keyFramesEncoded, packetsSent, bytesReceived, bytesSent } = report;
@@ -111,6 +150,8 @@ export async function statistics(pc) {
     if (report.type === "transport") {
       const { dtlsCipher, srtpCipher, tlsVersion } = report;
       summary.transport = { dtlsCipher, srtpCipher, tlsVersion };
+      const local = all.get(all.get(report.selectedCandidatePairId)?.localCandidateId);
+      if (local) summary.way = { protocol: local.protocol, type: local.candidateType, relay: local.relayProtocol };
     }
   }
   return summary;

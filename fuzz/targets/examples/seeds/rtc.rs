@@ -35,6 +35,8 @@ fn transport() -> Result<(), Failure> {
         pair.deliver(to_server, datagram);
     }
     save("peer_datagram", "handshake", &datagrams)?;
+    save("rtc_framing", "handshake", &[&[9], &datagrams[..]].concat())?;
+    save("rtc_framing", "empty_and_too_large", &[1, 0, 0, 0, 1, 7, 0xff, 0xff, 1])?;
     save(
         "peer_datagram",
         "media",

@@ -4,10 +4,9 @@
 //! such a session. Where media goes is another matter, which the session's peer decides.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Core, DatagramKind, Outbox, classify};
+use super::{Core, DatagramKind, Outbox, Route, classify};
 
 /// The most sessions that a packet is tried with. SSRCs are random, so a second publisher with the same one is rare (RFC 3550 8.1).
 const TRIED: usize = 4;
@@ -51,7 +50,7 @@ impl Speakers {
 
 impl Core {
     /// Takes a datagram from an address that no session is known under. The session that it authenticates with is known there from now on.
-    pub(super) fn handle_stray(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut impl Outbox) {
+    pub(super) fn handle_stray(&mut self, now: Instant, from: Route, datagram: &[u8], out: &mut impl Outbox) {
         for key in self.speakers.of(datagram) {
             let mut copy = datagram.to_vec(); // A packet that does not authenticate is spoilt.
             if self.handle_in_session(now, key, from, &mut copy, out).is_ok() {

@@ -1,12 +1,11 @@
 //! Tests that what a shard drops is counted with its reason.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::world::{World, video_feed};
-use super::{MILLI, SECOND};
+use super::{MILLI, Route, SECOND};
 use crate::rtp::report;
 use crate::sdp;
 
@@ -33,7 +32,7 @@ fn without_consent_media_reports_and_the_goodbye_are_counted() {
             world.visitors[viewer].silent = true;
             for _ in 0..3 {
                 world.run_for(9 * SECOND);
-                world.check_from(viewer, SocketAddr::from(([198, 51, 100, 9], 9)));
+                world.check_from(viewer, Route::Udp(([198, 51, 100, 9], 9).into()));
             }
             world.run_for(7 * SECOND);
             frames_of[..frames].iter().for_each(|frame| world.push(&track, frame));

@@ -2,11 +2,11 @@
 
 mod awaited;
 mod drops;
+mod routes;
 mod sync;
 mod world;
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::rtp::tests::fixture;
 use crate::rtp::{HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig, report};
 use crate::sdp::client::{H264, H264_REPAIRS, VIDEO_SSRC};
 use crate::session::{PatchRefused, Patched, SessionId};
-use crate::transport::{CloseReason, Credentials, State};
+use crate::transport::{CloseReason, Credentials, Route, State};
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -379,7 +379,7 @@ fn an_ice_restart_does_not_interrupt_the_media() {
 
     let remote = crate::sdp::Fragment::parse(&answer).unwrap().ice.unwrap();
     let (now, old) = (world.now, world.visitors[viewer].address);
-    world.visitors[viewer].address = SocketAddr::from(([198, 51, 100, 7], 999)); // From Wi-Fi to a mobile network.
+    world.visitors[viewer].address = Route::Udp(([198, 51, 100, 7], 999).into()); // From Wi-Fi to a mobile network.
     world.visitors[viewer].client.restart_ice(now, local, remote);
     world.settle();
     frames[60..].iter().for_each(|frame| world.push(&track, frame));
@@ -413,7 +413,7 @@ fn datagrams_from_strangers_and_noise_change_nothing() {
     let mut world = World::new();
     let (feed, track, frames) = video_feed(world.now, 30);
     let viewer = world.watch_connected(&feed);
-    let (own, stranger) = (world.visitors[viewer].address, SocketAddr::from(([203, 0, 113, 1], 1)));
+    let (own, stranger) = (world.visitors[viewer].address, Route::Udp(([203, 0, 113, 1], 1).into()));
     let mut random = StdRng::seed_from_u64(11);
     frames[..10].iter().for_each(|frame| world.push(&track, frame));
     let media = world.visitors[viewer].rtp.last().unwrap().sealed.clone();
@@ -427,7 +427,7 @@ fn datagrams_from_strangers_and_noise_change_nothing() {
             noise[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
         }
         world.datagram(if round % 2 == 0 { own } else { stranger }, &noise);
-        world.datagram(SERVER, &noise);
+        world.datagram(Route::Udp(SERVER), &noise);
     }
     assert!(world.is_quiet(), "none of it is answered");
     frames[10..].iter().for_each(|frame| world.push(&track, frame));
@@ -527,7 +527,7 @@ fn a_publisher_whose_nat_gives_it_another_port_is_heard_at_once() {
     world.settle();
 
     // Its next check comes after 2.5 s.
-    world.visitors[publisher].address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+    world.visitors[publisher].address = Route::Udp(([192, 0, 2, 1], 50_000).into());
     all[before..].iter().for_each(|(header, payload)| world.rtp(publisher, header, payload));
     world.settle();
     let mut reader = feed.original(MediaKind::Video).unwrap().reader(Join::Group);
@@ -538,7 +538,7 @@ fn a_publisher_whose_nat_gives_it_another_port_is_heard_at_once() {
     assert!(!world.visitors[publisher].rtcp.is_empty(), "reports go there, too");
 
     // Of a stranger, its SSRC is worth nothing.
-    let stranger = SocketAddr::from(([203, 0, 113, 1], 1));
+    let stranger = Route::Udp(([203, 0, 113, 1], 1).into());
     world.datagram(stranger, &[&all[0].0[..], &all[0].1].concat());
     assert!(world.is_quiet());
     assert!(world.close(world.visitors[publisher].id) && world.core.is_empty());
@@ -710,9 +710,9 @@ fn a_shard_that_fell_behind_goes_on_at_the_newest_group() {
 struct Nowhere;
 
 impl super::outbox::Outbox for Nowhere {
-    fn send(&mut self, _: SocketAddr, _: &[u8]) {}
+    fn send(&mut self, _: Route, _: &[u8]) {}
 
-    fn send_batch(&mut self, _: SocketAddr, batch: &mut crate::udp::Batch) {
+    fn send_batch(&mut self, _: Route, batch: &mut crate::udp::Batch) {
         batch.clear();
     }
 }

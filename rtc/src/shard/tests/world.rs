@@ -9,16 +9,16 @@ use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::name::Principal;
 use onmic_media::{
     Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, Grant, MediaKind, NodeClock, Permits, Publication, Track,
-    TrackKey,
+    TrackId, TrackKey,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::bell::Belfry;
 use super::super::core::{Core, Setup};
 use super::super::outbox::Outbox;
 use super::super::{Candidates, Command, Opening, Watching};
 use crate::announce::Announce;
+use crate::bell::Belfry;
 use crate::negotiate::{self, Receiving, Sending};
 use crate::places::{Places, Purpose, Taken};
 use crate::rtp::packet::Incoming;
@@ -28,7 +28,7 @@ use crate::sdp::{Direction, Offer};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
 use crate::transport::client::ClientConfig;
-use crate::transport::{Client, Credentials, Dropped, Identity, Input, PeerConfig, Profile, State};
+use crate::transport::{Client, Credentials, Dropped, Identity, Input, PeerConfig, Profile, Route, State};
 use crate::udp::Batch;
 
 static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::generate().unwrap());
@@ -36,14 +36,14 @@ pub(super) const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::
 
 /// The datagrams that the core sent and no client has received yet.
 #[derive(Default)]
-struct Wire(VecDeque<(SocketAddr, Vec<u8>)>);
+struct Wire(VecDeque<(Route, Vec<u8>)>);
 
 impl Outbox for Wire {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
         self.0.push_back((to, datagram.to_vec()));
     }
 
-    fn send_batch(&mut self, to: SocketAddr, batch: &mut Batch) {
+    fn send_batch(&mut self, to: Route, batch: &mut Batch) {
         for datagram in batch.datagrams() {
             self.0.push_back((to, datagram.to_vec()));
         }
@@ -72,7 +72,7 @@ pub(super) struct Visitor {
     pub(super) answer: Answered,
     pub(super) local: Credentials,
     pub(super) client: Client,
-    pub(super) address: SocketAddr,
+    pub(super) address: Route,
     pub(super) rtp: Vec<Got>,
     pub(super) rtcp: Vec<Vec<u8>>,
     /// The reasons why it dropped datagrams.
@@ -117,7 +117,7 @@ pub(super) struct World {
     pub(super) clock: NodeClock,
     pub(super) calendar: Arc<Calendar>,
     pub(super) core: Core,
-    belfry: Arc<Belfry>,
+    belfry: Arc<Belfry<TrackId>>,
     commands: mpsc::Receiver<Command>,
     _shard: mpsc::Sender<Command>,
     places: Places,
@@ -249,7 +249,7 @@ impl World {
             until: Some(self.permitted_until),
         };
         let ours = Credentials::generate();
-        let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER], accepts);
+        let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER.into()], accepts);
         let answer = Answered::parse(&answer).unwrap();
         let (ready, mut opened) = oneshot::channel();
         let etag = ours.ufrag.clone();
@@ -276,7 +276,7 @@ impl World {
             role: answer.role,
             profiles: vec![Profile::AeadAes128Gcm],
         };
-        let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + self.visitors.len() as u16));
+        let address = Route::Udp(([192, 0, 2, 1], 40_000 + self.visitors.len() as u16).into());
         self.visitors.push(Visitor {
             id,
             etag,
@@ -360,8 +360,14 @@ impl World {
     }
 
     /// Hands the core a datagram from any address.
-    pub(super) fn datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+    pub(super) fn datagram(&mut self, from: Route, datagram: &[u8]) {
         self.core.handle_datagram(self.now, from, &mut datagram.to_vec(), &mut self.wire);
+    }
+
+    /// Tells the core that a connection is closed.
+    pub(super) fn lost(&mut self, route: Route) {
+        self.core.handle_lost(self.now, route, &mut self.wire);
+        self.settle();
     }
 
     /// Returns whether the core has nothing to send.
@@ -387,7 +393,7 @@ impl World {
     }
 
     /// Sends the next check of a visitor, as if from another address.
-    pub(super) fn check_from(&mut self, visitor: usize, from: SocketAddr) {
+    pub(super) fn check_from(&mut self, visitor: usize, from: Route) {
         let client = &mut self.visitors[visitor].client;
         client.handle_timeout(client.poll_timeout().unwrap());
         let mut check = client.poll_transmit().unwrap().bytes;
