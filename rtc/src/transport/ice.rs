@@ -105,7 +105,7 @@ impl IceLite {
     /// itself, or none once the consent of that one has ended.
     pub fn remote_addr(&self) -> Option<Route> {
         match self.path.media() {
-            None => self.checks.wanted(),
+            None => self.checks.wanted(None),
             Some(media) => Some(media).filter(|_| !self.path.has_lapsed()),
         }
     }
@@ -210,7 +210,7 @@ impl IceLite {
                 self.checks.nominate(next);
             }
         }
-        if let Some(wanted) = self.checks.wanted() {
+        if let Some(wanted) = self.checks.wanted(self.path.media()) {
             self.path.follow(wanted, now);
         }
     }
@@ -263,6 +263,7 @@ impl IceLite {
         }
         if restarted && let Some(generation) = self.restarting.take() {
             self.current = generation;
+            self.checks.restart(now);
         }
         self.last_valid = now;
         self.checks.note(from, self.path.media(), now);
@@ -558,6 +559,27 @@ mod tests {
         assert!(answer.contains(ATTR_ERROR_CODE) && !answered.valid);
         let optional = valid_check(&[(AttrType(0xc057), &[0; 4])]);
         assert!(ice.handle(now, address(1), &optional).unwrap().valid);
+    }
+
+    #[test]
+    fn after_a_restart_media_goes_where_checks_come_from_though_nothing_is_nominated_yet() {
+        let now = Instant::now();
+        for is_old_way_alive in [false, true] {
+            let mut ice = server(now);
+            ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
+            ice.connected(now, address(1));
+            ice.restart(credentials("new"), credentials("fresh"));
+            let later = now + Duration::from_secs(1);
+            let request = check("new:fresh", &credentials("new").pwd, &[]);
+            if is_old_way_alive {
+                ice.handle(later, address(1), &request).unwrap();
+            }
+            ice.handle(later, address(2), &request).unwrap();
+            assert_eq!(ice.poll_question(later).is_some(), !is_old_way_alive, "the new way has to prove itself");
+            ice.prove(address(2));
+            ice.handle(later, address(2), &request).unwrap();
+            assert_eq!(ice.remote_addr(), Some(address(if is_old_way_alive { 1 } else { 2 })));
+        }
     }
 
     #[test]

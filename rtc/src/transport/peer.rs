@@ -271,7 +271,7 @@ impl Peer {
         self.ice.local_ufrags()
     }
 
-    /// Starts an ICE restart. Media keeps its address until the peer nominates another.
+    /// Starts an ICE restart. Media keeps its address while checks of the new generation come from there, and until another proves itself.
     pub fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
         self.ice.restart(local, remote);
     }
