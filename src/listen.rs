@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use onmic_config::Config;
 use onmic_listen::descriptors::{self, Connections};
-use onmic_rtc::config::TcpPort;
+use onmic_rtc::TcpPort;
 
 use crate::tls::Tls;
 

@@ -26,7 +26,7 @@ use onmic_media::life::Lives;
 use onmic_media::{Budget, Calendar, Hub, NodeClock, Permits, Shares, metric};
 use onmic_mixer::Transcoder;
 use onmic_rtc::Rtc;
-use onmic_signalling::Signalling;
+use onmic_signalling::{IceServers, Signalling};
 use onmic_stage::Stage;
 use onmic_store::Store;
 
@@ -102,7 +102,9 @@ impl Node {
 
         let Parts { hub, hls, rooms, .. } = &parts;
         let mut tasks = JoinSet::new();
-        let routes = parts.routes(config, rtmp.map_or(0, |rtmp| rtmp.port()), metrics.clone(), &stop);
+        let (ice_servers, file_of_turn) = settings::ice_servers(config, hub.calendar().clone())?;
+        let offered = (rtmp.map_or(0, |rtmp| rtmp.port()), ice_servers);
+        let routes = parts.routes(config, offered, metrics.clone(), &stop);
         let (proxies, limits) = (settings::proxies(config), settings::http(config, listeners.capacity));
         let listener = tokio::net::TcpListener::from_std(listeners.http).context("a listener cannot be watched")?;
         let (tls, files) = listeners.tls.map(|tls| (tls.config, tls.files)).unzip();
@@ -125,7 +127,7 @@ impl Node {
             let delivering = outbox.run(receiver, stop.clone());
             tasks.spawn(async move { delivering.await.context("webhooks are not delivered any more") });
         }
-        tasks.spawn(reload::follow(files.into_iter().chain(files_of_keys).collect(), stop.clone()));
+        tasks.spawn(reload::follow(files.into_iter().chain(files_of_keys).chain(file_of_turn).collect(), stop.clone()));
         tasks.spawn(watch_threads(parts.rtc.clone(), parts.stage.clone(), lives, stop.clone()));
         endless(&mut tasks, expire(hub.clone(), standing.permits, stop.clone()));
         endless(&mut tasks, follow_system_clock(hub.calendar().clone(), stop.clone()));
@@ -185,7 +187,13 @@ impl Parts {
         Arc::new(RoomGate::new(self.gate.clone(), self.rooms.clone()))
     }
 
-    fn routes(&self, config: &Config, rtmp_port: u16, metrics: PrometheusHandle, stop: &CancellationToken) -> Routes {
+    fn routes(
+        &self,
+        config: &Config,
+        (rtmp_port, ice_servers): (u16, IceServers),
+        metrics: PrometheusHandle,
+        stop: &CancellationToken,
+    ) -> Routes {
         let Self { hub, gate, rtc, hls, stage, rooms, kept_open, .. } = self;
         let (directed, seated) = (rooms.clone(), rooms.clone());
         let signalling = Signalling {
@@ -196,7 +204,7 @@ impl Parts {
             rtc: rtc.clone(),
             playout: Arc::new(move |room| directed.playout(room)),
             has_place: Arc::new(move |name| seated.has_place(name)),
-            ice_servers: config.rtc.ice_servers.clone().into(),
+            ice_servers,
         };
         let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.

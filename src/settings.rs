@@ -19,9 +19,8 @@ use onmic_media::{Budget, Calendar, Pace, Rates, Shares};
 use onmic_mixer::sound::OutputSettings;
 use onmic_mixer::{Backend, VideoPolicy, VideoSettings, compose};
 use onmic_packager::Settings;
-use onmic_rtc::TcpSettings;
-use onmic_rtc::config::TcpPort;
-use onmic_signalling::Offers;
+use onmic_rtc::{TcpPort, TcpSettings};
+use onmic_signalling::{IceServers, Offers, Turn};
 use onmic_stage::StageConfig;
 use onmic_store::Store;
 
@@ -181,6 +180,30 @@ pub fn rtc(config: &Config, tcp: Option<TcpPort>, calendar: Arc<Calendar>) -> an
         repair_hold: config.rtc.repair_hold,
         calendar,
     })
+}
+
+/// Returns the ICE servers of clients, and the file of the secret of TURN if there is one.
+pub fn ice_servers(config: &Config, calendar: Arc<Calendar>) -> anyhow::Result<(IceServers, Option<Reload>)> {
+    let plain = config.rtc.ice_servers.clone().into();
+    let onmic_config::Turn { urls, secret, secret_file, lifetime } = config.turn.clone();
+    if urls.is_empty() {
+        return Ok((IceServers { plain, turn: None }, None));
+    }
+    if secret_file.is_empty() {
+        let turn = Turn::new(urls, secret.as_bytes(), lifetime, calendar);
+        return Ok((IceServers { plain, turn: Some(Arc::new(turn)) }, None));
+    }
+    let (turn, file) = Reload::begin("the secret of TURN", vec![secret_file.into()], |files| {
+        let of_file = |files: &[Vec<u8>]| onmic_config::Turn::secret_of_file(&files.concat()).map(<[u8]>::to_vec);
+        let turn = Arc::new(Turn::new(urls, &of_file(files)?, lifetime, calendar));
+        let current = turn.clone();
+        let replace = move |files: &[Vec<u8>]| {
+            current.replace_secret(&of_file(files)?);
+            Ok(())
+        };
+        Ok((turn, Box::new(replace) as _))
+    })?;
+    Ok((IceServers { plain, turn: Some(turn) }, Some(file)))
 }
 
 /// Returns the settings of WebRTC over TCP. Each offer may bring a connection to each of a few announced addresses.

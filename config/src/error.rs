@@ -58,6 +58,12 @@ pub enum ConfigError {
         "rtc.ice_servers has {0:?}: a server is written stun:HOST, stun:HOST:PORT, turn:HOST or turns:HOST, where PORT is 1 to 65535"
     )]
     IceServer(String),
+    #[error("turn.urls has {0:?}: a server is written turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST:PORT")]
+    TurnUrl(String),
+    #[error(
+        "turn.urls needs the secret of these servers: set turn.secret or turn.secret_file, one of them, and neither without turn.urls"
+    )]
+    TurnSecret,
     #[error(
         "host = \"{0}\" can be reached by others, but auth.secret is empty, so anybody could publish: set auth.secret, auth.secret_file or auth.keys_file, or leave host at \"auto\""
     )]

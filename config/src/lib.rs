@@ -21,6 +21,7 @@ mod rooms;
 mod rtc;
 mod rtmp;
 mod state;
+mod turn;
 mod variables;
 mod webhooks;
 
@@ -47,6 +48,7 @@ pub use rooms::{Rooms, Timeouts};
 pub use rtc::{Rtc, TcpPort};
 pub use rtmp::Rtmp;
 pub use state::State;
+pub use turn::Turn;
 pub use webhooks::Webhooks;
 
 use option::options;
@@ -72,6 +74,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// The sessions of WebRTC.
     pub rtc: Rtc,
+    /// The servers of TURN that clients may use.
+    pub turn: Turn,
     /// The playlists of LL-HLS.
     pub hls: Hls,
     /// The derived tracks and mixed programs.
@@ -95,6 +99,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             rtmp: Rtmp::default(),
             rtc: Rtc::default(),
+            turn: Turn::default(),
             hls: Hls::default(),
             mixer: Mixer::default(),
             rooms: Rooms::default(),
@@ -187,6 +192,7 @@ impl Config {
         }
         self.rtc.announced()?;
         self.rtc.check_ice_servers()?;
+        self.turn.check()?;
         let Rtc { shards, port, .. } = self.rtc;
         if usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
             return Err(ConfigError::Shards { shards, port });

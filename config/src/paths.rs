@@ -37,6 +37,7 @@ impl Config {
         let options = [
             ("auth.secret_file", &self.auth.secret_file),
             ("auth.keys_file", &self.auth.keys_file),
+            ("turn.secret_file", &self.turn.secret_file),
             ("http.tls_certificate", &self.http.tls_certificate),
             ("http.tls_key", &self.http.tls_key),
             ("state.path", &self.state.path),

@@ -109,18 +109,18 @@ impl Rtc {
         self.announce.iter().map(|text| text.parse().map_err(ConfigError::Announce)).collect()
     }
 
-    /// Checks the form of the addresses of ICE servers (RFC 7064, RFC 7065), which stand in a header of answers.
+    /// Checks the form of the addresses of ICE servers, which stand in a header of answers.
     pub(super) fn check_ice_servers(&self) -> Result<(), ConfigError> {
-        let is_server = |text: &str| {
-            let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]?=%".contains(&byte);
-            rest.is_some_and(|rest| {
-                rest.bytes().all(plain) && is_host_and_port(rest.split('?').next().unwrap_or_default())
-            })
-        };
-        let wrong = self.ice_servers.iter().find(|text| !is_server(text));
+        let wrong = self.ice_servers.iter().find(|text| !is_ice_server(text));
         wrong.map_or(Ok(()), |wrong| Err(ConfigError::IceServer(wrong.clone())))
     }
+}
+
+/// Returns whether this is the address of a server of STUN or TURN (RFC 7064, RFC 7065).
+pub(super) fn is_ice_server(text: &str) -> bool {
+    let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]?=%".contains(&byte);
+    rest.is_some_and(|rest| rest.bytes().all(plain) && is_host_and_port(rest.split('?').next().unwrap_or_default()))
 }
 
 /// Returns whether this is `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.

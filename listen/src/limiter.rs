@@ -272,8 +272,8 @@ impl Pass {
     }
 
     /// Completes when another connection has taken this place. The connection has to close then.
-    pub async fn gave_way(&self) {
-        self.gave_way.cancelled().await;
+    pub fn gave_way(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.gave_way.clone().cancelled_owned()
     }
 }
 

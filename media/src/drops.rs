@@ -143,7 +143,7 @@ metric::label_values! {
     RtcTcpFrame => "rtc_tcp_frame",
     /// A datagram found the buffer of its TCP connection full, or waited in it for too long, because the peer takes too little.
     RtcTcpFull => "rtc_tcp_full",
-    /// A TCP connection of WebRTC that had sent no check gave its place to a new one where a limit was reached.
+    /// A TCP connection of WebRTC that had sent no check, or that no media went by, gave its place to a new one where a limit was reached.
     RtcTcpGaveWay => "rtc_tcp_gave_way",
     /// A TCP connection of WebRTC did not begin with a connectivity check, or ended before one; it is closed.
     RtcTcpNotACheck => "rtc_tcp_not_a_check",

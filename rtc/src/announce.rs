@@ -35,6 +35,15 @@ pub struct Announced {
     port: Option<u16>,
 }
 
+/// The port of the TCP listener, as candidates state it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpPort {
+    /// The port that the listener is bound to.
+    pub number: u16,
+    /// Whether an announced port is that of TCP too, because both protocols have one number here.
+    pub is_as_announced: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Address(IpAddr),
@@ -179,8 +188,9 @@ impl Announce {
         let announced = |first: u16| first.saturating_add(u16::try_from(shard).unwrap_or(u16::MAX));
         let udp = known.addresses.iter().map(|(ip, first)| SocketAddr::new(*ip, first.map_or(port, announced)));
         let tcp = self.tcp.into_iter().flat_map(|tcp| {
-            // A listener for this machine alone is bound to loopback.
-            let reached = known.addresses.iter().filter(|(ip, _)| !self.only_this_machine || ip.is_loopback());
+            // A listener for this machine alone is bound to loopback, of one family.
+            let is_its = |ip: &IpAddr| ip.is_loopback() && ip.is_ipv4() == self.bound.is_ipv4();
+            let reached = known.addresses.iter().filter(move |(ip, _)| !self.only_this_machine || is_its(ip));
             reached.map(move |(ip, first)| {
                 SocketAddr::new(*ip, first.filter(|_| tcp.is_as_announced).unwrap_or(tcp.number))
             })

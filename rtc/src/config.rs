@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onmic_media::Calendar;
 
-use crate::announce::Announced;
+use crate::announce::{Announced, TcpPort};
 
 /// The settings of the server.
 #[derive(Clone, Debug)]

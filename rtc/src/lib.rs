@@ -24,7 +24,7 @@ mod tcp;
 pub mod transport;
 pub mod udp;
 
-pub use announce::Announced;
+pub use announce::{Announced, TcpPort};
 pub use config::Config;
 pub use error::Error;
 pub use places::NoPlace;

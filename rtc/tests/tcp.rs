@@ -11,12 +11,11 @@ use onmic_listen::{Limits, TrustedProxies};
 use onmic_media::codec::{h264, nal};
 use onmic_media::name::Principal;
 use onmic_media::{AvSync, Calendar, Feed, Frame, NodeClock, Parameters, Ticks, Track};
-use onmic_rtc::config::TcpPort;
 use onmic_rtc::sdp::Direction;
 use onmic_rtc::sdp::client::{Answered, offer};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, Identity, Input, Profile, framing};
-use onmic_rtc::{Config, Rtc, TcpSettings, serve_tcp};
+use onmic_rtc::{Config, Rtc, TcpPort, TcpSettings, serve_tcp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -310,5 +309,37 @@ async fn connections_that_say_nothing_give_way_to_those_that_come_later() {
     for stream in silent.drain(..3) {
         is_cut(stream).await;
     }
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_no_media_goes_by_gives_way_and_one_with_media_does_not() {
+    let stage = Stage::new(Limits { all: 2, per_address: 2 }).await;
+    stage.push(0, 3000);
+    let mut viewer = Visitor::new(stage.watch().await, stage.tcp).await;
+    viewer.until_rtp().await;
+    // The same viewer opens another one, as a browser does that has several ways.
+    viewer.client.handle_timeout(viewer.client.poll_timeout().unwrap());
+    let check = viewer.client.poll_transmit().unwrap().bytes;
+    let mut spare = TcpStream::connect(stage.tcp).await.unwrap();
+    let mut frame = Vec::new();
+    framing::append(&check, &mut frame);
+    spare.write_all(&frame).await.unwrap();
+    sleep(Duration::from_millis(1500)).await; // Media settles on one of the two, and the shard looks.
+    let mut late = TcpStream::connect(stage.tcp).await.unwrap();
+    let cut = async |stream: &mut TcpStream| {
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    // Nobody answers the question at the spare one, so media stays where it is.
+    timeout(LONG, cut(&mut spare)).await.expect("the spare connection gives way");
+    stage.push(1, 3000);
+    viewer.until_rtp().await;
+    drop(late.shutdown().await);
     stage.stop().await;
 }

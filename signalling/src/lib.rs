@@ -5,12 +5,14 @@
 //! or the API.
 
 mod body;
+mod ice_servers;
 mod offers;
 mod session;
 mod whep;
 mod whip;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
@@ -24,6 +26,7 @@ use onmic_media::{Action, Admission, Gate, Holder, Hub, ParticipantName, Playout
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
+pub use ice_servers::{IceServers, Turn};
 pub use offers::Offers;
 
 /// The routes of WHIP and WHEP, with everything that they need.
@@ -44,7 +47,7 @@ pub struct Signalling {
     /// Returns whether somebody has this place on mic, so that there may be a return feed for it.
     pub has_place: Arc<dyn Fn(&SourceName) -> bool + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.
-    pub ice_servers: Arc<[String]>,
+    pub ice_servers: IceServers,
 }
 
 impl Signalling {
@@ -90,9 +93,11 @@ pub async fn name_offers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Answers a `HEAD` of an endpoint: it takes offers.
-fn accepts_offers() -> Response {
-    (StatusCode::OK, about_offers()).into_response()
+/// Answers a `HEAD` of an endpoint, of a sender that may use it: it takes offers, and these are the ICE servers to gather candidates by.
+fn accepts_offers(ice_servers: &IceServers) -> Response {
+    let mut response = (StatusCode::OK, about_offers()).into_response();
+    ice_servers.state(response.headers_mut(), Instant::now());
+    response
 }
 
 /// Answers a `GET` of an endpoint, which has no representation (RFC 9725 4.1).

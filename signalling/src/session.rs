@@ -4,6 +4,8 @@
 //! gives WHEP up states why in `?reason=`, which is counted. A PATCH without `If-Match` is taken, though RFC 9725 4.3.1 would
 //! refuse it with 428: many clients trickle without it, and nothing that they send can harm a later ICE session.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -18,6 +20,7 @@ use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
 use onmic_rtc::{NoPlace, OfferRefused, Rtc};
 
+use crate::IceServers;
 use crate::body::{ACCEPT_PATCH, FRAGMENT, Fragment, SDP};
 
 /// Makes the routes of the resource.
@@ -26,7 +29,7 @@ pub fn router(rtc: Rtc) -> Router {
 }
 
 /// Answers 201 with the SDP answer, its resource, and the ICE servers to use.
-pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
+pub fn created(answer: Answer, ice_servers: &IceServers) -> Response {
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -34,11 +37,7 @@ pub fn created(answer: Answer, ice_servers: &[String]) -> Response {
     headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
     insert(headers, header::LOCATION, &format!("/sessions/{}", answer.session));
     insert(headers, header::ETAG, &quoted(&answer.etag));
-    for server in ice_servers {
-        if let Ok(value) = HeaderValue::from_str(&format!("<{server}>; rel=\"ice-server\"")) {
-            headers.append(header::LINK, value);
-        }
-    }
+    ice_servers.state(headers, Instant::now());
     response
 }
 

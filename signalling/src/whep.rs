@@ -29,7 +29,7 @@ use onmic_media::{Action, Feed, Playout, RoomName};
 use onmic_rtc::OfferRefused;
 
 use crate::body::Offer;
-use crate::{Comer, Signalling, accepts_offers, no_representation, session, source_name};
+use crate::{Comer, IceServers, Signalling, accepts_offers, no_representation, session, source_name};
 
 pub(crate) fn router() -> Router<Signalling> {
     Router::new()
@@ -42,8 +42,8 @@ pub(crate) fn router() -> Router<Signalling> {
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// Answers a probe: an offer is taken once a frame of the feed has come. An offer itself may wait for the first frame.
-fn probed(feed: Option<Arc<Feed>>, what: &str) -> Result<Response, Problem> {
-    feed.filter(|feed| feed.has_tracks()).map(|_| accepts_offers()).ok_or_else(|| not_live(what))
+fn probed(feed: Option<Arc<Feed>>, what: &str, ice_servers: &IceServers) -> Result<Response, Problem> {
+    feed.filter(|feed| feed.has_tracks()).map(|_| accepts_offers(ice_servers)).ok_or_else(|| not_live(what))
 }
 
 /// Answers 409: nobody publishes what was asked for. A player asks again and again, and is denied nothing by that.
@@ -169,7 +169,7 @@ async fn probe_program(
 ) -> Result<Response, Problem> {
     let room: RoomName = room.parse()?;
     signalling.admit(Action::Play(&room), &sender)?;
-    probed(signalling.hub.program(&room), room.as_str())
+    probed(signalling.hub.program(&room), room.as_str(), &signalling.ice_servers)
 }
 
 async fn probe_source(
@@ -179,7 +179,8 @@ async fn probe_source(
 ) -> Result<Response, Problem> {
     let name = source_name(name)?;
     signalling.admit(Action::PlaySource(&name), &sender)?;
-    probed(signalling.hub.source(&name).map(|source| source.feed().clone()), &name.to_string())
+    let feed = signalling.hub.source(&name).map(|source| source.feed().clone());
+    probed(feed, &name.to_string(), &signalling.ice_servers)
 }
 
 async fn probe_return(
@@ -190,5 +191,6 @@ async fn probe_return(
     let name = source_name(name)?;
     signalling.admit(Action::PlayReturn(&name), &sender)?;
     // The feed itself is made for viewers alone.
-    signalling.hub.source(&name).map(|_| accepts_offers()).ok_or_else(|| not_live(&name.to_string()))
+    let source = signalling.hub.source(&name);
+    source.map(|_| accepts_offers(&signalling.ice_servers)).ok_or_else(|| not_live(&name.to_string()))
 }

@@ -60,7 +60,7 @@ async fn probe_host(
     sender: Sender,
 ) -> Result<Response, Problem> {
     signalling.admit(Action::Publish(&SourceName::host(room.parse()?)), &sender)?;
-    Ok(accepts_offers())
+    Ok(accepts_offers(&signalling.ice_servers))
 }
 
 async fn probe_participant(
@@ -69,5 +69,5 @@ async fn probe_participant(
     sender: Sender,
 ) -> Result<Response, Problem> {
     signalling.admit(Action::Publish(&source_name(name)?), &sender)?;
-    Ok(accepts_offers())
+    Ok(accepts_offers(&signalling.ice_servers))
 }

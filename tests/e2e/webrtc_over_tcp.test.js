@@ -1,8 +1,10 @@
 // Tests viewers and publishers whose networks let no UDP through: WebRTC goes over one TCP connection (RFC 6544).
 
 import assert from "node:assert/strict";
+import { Browser } from "../lib/browser.js";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertPlaysWell } from "../lib/expect.js";
+import { pause } from "../lib/wait.js";
 import { watchPage } from "../lib/watch_page.js";
 
 const BLOCKED = { loses: () => true };
@@ -58,4 +60,44 @@ endToEnd("the_watch_page_plays_by_webrtc_without_udp_and_by_udp_where_there_is_a
   await free.waitForFrames(30);
   assert.equal((await free.watch(2)).statistics.way.protocol, "udp", "TCP is for those who have no UDP");
   await free.stop();
+});
+
+// As a phone that goes to a network without UDP. The session and its streams are the same.
+endToEnd("a_viewer_that_loses_udp_goes_on_over_tcp_after_an_ice_restart", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "moving", { gopFrames: 60 });
+  const relay = await stage.relay(gateway.rtcPort);
+  const browser = await stage.browser();
+  const viewer = await browser.play("whep", { url: gateway.url("/whep/moving"), relayPort: relay.port, tcp: true });
+  await viewer.waitForFrames(30);
+  const before = await viewer.report();
+  assert.equal(before.statistics.way.protocol, "udp");
+  relay.up.blackhole = true;
+  relay.down.blackhole = true;
+  await viewer.reset();
+  const began = Date.now();
+  const restarted = await viewer.call("restartIce");
+  assert.equal(restarted.status, 200, restarted.body);
+  await viewer.waitForFrames(1, 10_000);
+  stage.say(`video goes on ${Date.now() - began} ms after UDP is lost`);
+  await pause(1500);
+  const report = await viewer.watch(4);
+  stage.sayFigures("over TCP after the restart", report);
+  assert.deepEqual([report.statistics.way.protocol, report.resource], ["tcp", before.resource]);
+  assertPlaysWell(report);
+  await viewer.stop();
+});
+
+endToEnd("a_browser_that_may_send_no_udp_watches_over_tcp_by_ipv4_and_ipv6", async (stage) => {
+  const browser = stage.keep(await Browser.start({ flags: ["--webrtc-ip-handling-policy=disable_non_proxied_udp"] }));
+  for (const host of ["127.0.0.1", "::1"]) {
+    const gateway = await stage.gateway({ set: { host } });
+    await stage.live(gateway, "office", { gopFrames: 30 });
+    const viewer = await browser.play("whep", { url: gateway.url("/whep/office") });
+    await viewer.waitForFrames(30);
+    const report = await viewer.watch(3);
+    stage.sayFigures(`without UDP at ${host}`, report);
+    assert.equal(report.statistics.way.protocol, "tcp");
+    await viewer.stop();
+  }
 });

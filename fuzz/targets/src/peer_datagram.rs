@@ -3,7 +3,7 @@
 
 use crate::Input;
 use crate::pair::Pair;
-use onmic_rtc::transport::{DatagramKind, Profile, State, classify, stun_local_ufrag};
+use onmic_rtc::transport::{DatagramKind, Profile, Route, State, classify, stun_local_ufrag};
 
 /// Takes one input.
 pub fn run(data: &[u8]) {
@@ -14,7 +14,9 @@ pub fn run(data: &[u8]) {
         // A check may come from any address, the rest only from an address that has passed one.
         if classify(datagram) != Some(DatagramKind::Stun) {
             let mut copy = datagram.to_vec();
-            assert!(pair.server.handle_datagram(pair.now, std::net::SocketAddr::from(([203, 0, 113, 5], 9)).into(), &mut copy).is_err());
+            assert!(
+                pair.server.handle_datagram(pair.now, Route::Udp(([203, 0, 113, 5], 9).into()), &mut copy).is_err()
+            );
         }
         pair.deliver(true, datagram.to_vec());
         pair.flying.clear();

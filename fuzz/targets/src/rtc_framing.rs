@@ -1,5 +1,3 @@
-//! Bytes of a TCP connection, which are cut into frames.
-
 use onmic_rtc::transport::framing::{self, HEADER};
 
 /// Takes one input: the first byte says how long the reads are.

@@ -1,6 +1,8 @@
 //! An offer: if it is accepted, it can be answered both ways, and the answer is valid SDP.
 
-use onmic_rtc::sdp::{Accept, Answer, CodecName, Direction, Flow, MediaKind, Offer, OfferError, Source, extension};
+use onmic_rtc::sdp::{
+    Accept, Answer, Candidate, CodecName, Direction, Flow, MediaKind, Offer, OfferError, Source, extension,
+};
 use onmic_rtc::transport::{Credentials, Fingerprint};
 
 const VIDEO: [CodecName; 5] = [CodecName::H264, CodecName::H265, CodecName::Av1, CodecName::Vp9, CodecName::Vp8];
@@ -20,7 +22,7 @@ pub fn run(data: &[u8]) {
 
 fn answer(offer: &Offer, flow: Flow) -> String {
     let ice = Credentials { ufrag: "ourFragment1".into(), pwd: "ourPasswordOf24Character".into() };
-    let candidates = [std::net::SocketAddr::from(([192, 0, 2, 9], 8189)).into()];
+    let candidates = [Candidate::Udp(([192, 0, 2, 9], 8189).into())];
     let mut answer = Answer::new(offer, 7, &ice, Fingerprint::of(b"our certificate"), &candidates);
     let direction = if flow == Flow::Send { Direction::SendOnly } else { Direction::RecvOnly };
     let video = VIDEO.iter().filter_map(|name| offer.choose(MediaKind::Video, flow, &[(*name).into()]));

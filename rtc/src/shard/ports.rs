@@ -95,6 +95,7 @@ impl Ports {
         if self.look_at <= now {
             self.look_at = now + LOOK_EVERY;
             self.tcp.expire(self.silence, now);
+            self.tcp.offer_unused(|route| core.uses(route));
         }
         // A session that loses a connection may send over another one, which breaks. Each breaks once.
         loop {

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use metrics::{Gauge, gauge};
@@ -59,7 +60,6 @@ pub(crate) enum Read {
     Ended,
 }
 
-#[derive(Debug)]
 struct Connection {
     stream: TcpStream,
     waker: Waker,
@@ -70,11 +70,13 @@ struct Connection {
     taken: Instant,
     /// When something last came from the peer.
     heard: Instant,
-    _pass: Pass,
+    pass: Pass,
+    /// Whether it keeps its place. One that no media goes by gives it to others, because browsers that have UDP open one, too.
+    is_kept: bool,
+    gave_way: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// The connections.
-#[derive(Debug)]
 pub(crate) struct Connections {
     held: HashMap<ConnectionId, (SocketAddr, Connection)>,
     next: u32,
@@ -122,7 +124,9 @@ impl Connections {
             backlog: Backlog::default(),
             taken: now,
             heard: now,
-            _pass: pass,
+            gave_way: Box::pin(pass.gave_way()),
+            pass,
+            is_kept: true,
         };
         self.held.insert(id, (from, connection));
         self.gauge.increment(1.0);
@@ -138,6 +142,10 @@ impl Connections {
     pub(crate) fn turn(&mut self, id: ConnectionId, bytes: &mut Vec<u8>, now: Instant) -> Read {
         bytes.clear();
         let Some((_, connection)) = self.held.get_mut(&id) else { return Read::Ended };
+        if connection.has_given_way() {
+            DropReason::RtcTcpGaveWay.count(1);
+            return Read::Ended;
+        }
         let written = connection.flush(&mut self.counters, now);
         let read = connection.read(bytes, now);
         if written.is_err() { Read::Ended } else { read }
@@ -179,6 +187,18 @@ impl Connections {
                 continue;
             }
             self.broken.push(Route::Tcp(*from, *id));
+        }
+    }
+
+    /// Keeps the places of the connections that media goes by, and offers those of the others. Call it about once a second.
+    pub(crate) fn offer_unused(&mut self, is_used: impl Fn(Route) -> bool) {
+        for (id, (from, connection)) in &mut self.held {
+            match (is_used(Route::Tcp(*from, *id)), connection.is_kept) {
+                (true, false) => connection.pass.keep(),
+                (false, true) => connection.pass.offer(),
+                _ => continue,
+            }
+            connection.is_kept = !connection.is_kept;
         }
     }
 
@@ -280,7 +300,7 @@ impl Connection {
             }
         }
         let mut context = Context::from_waker(&self.waker);
-        if let Poll::Ready(_) = self.stream.poll_read_ready(&mut context) {
+        if self.stream.poll_read_ready(&mut context).is_ready() {
             self.waker.wake_by_ref(); // There is more, for the next turn.
         }
         Read::GoesOn
@@ -289,9 +309,13 @@ impl Connection {
     /// Has the bell rung once something can be written.
     fn ask_to_write(&mut self) {
         let mut context = Context::from_waker(&self.waker);
-        if let Poll::Ready(_) = self.stream.poll_write_ready(&mut context) {
+        if self.stream.poll_write_ready(&mut context).is_ready() {
             self.waker.wake_by_ref();
         }
+    }
+
+    fn has_given_way(&mut self) -> bool {
+        self.gave_way.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready()
     }
 
     fn is_stuck(&self, now: Instant) -> bool {

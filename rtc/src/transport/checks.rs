@@ -21,6 +21,8 @@ pub(super) struct Checks {
     /// Each with the time of its last check. The most recent is the last.
     valid: Vec<(Route, Instant)>,
     nominated: Option<Route>,
+    /// When the first check of the newest ICE restart came.
+    restarted: Option<Instant>,
 }
 
 impl Checks {
@@ -57,9 +59,17 @@ impl Checks {
         self.valid.iter().find(|(known, _)| *known == address).map(|(_, at)| *at)
     }
 
-    /// Returns the address that the peer wants media at: the nominated one, or before a nomination the last valid one.
-    pub(super) fn wanted(&self) -> Option<Route> {
-        self.nominated.or_else(|| self.newest())
+    /// Notes that the peer has begun to check anew after an ICE restart, so that nothing is nominated.
+    pub(super) fn restart(&mut self, now: Instant) {
+        (self.nominated, self.restarted) = (None, Some(now));
+    }
+
+    /// Returns the address that the peer wants media at: the nominated one, or before a nomination the last valid one. After a restart it is
+    /// that of `media`, if checks have come from there since. So a peer that restarts because its way is dead need not nominate another first.
+    pub(super) fn wanted(&self, media: Option<Route>) -> Option<Route> {
+        let is_current =
+            |media: &Route| self.restarted.is_some_and(|at| self.last(*media).is_some_and(|last| last >= at));
+        self.nominated.or_else(|| media.filter(is_current)).or_else(|| self.newest())
     }
 
     /// Returns the address that checks have come from since the last check from the nominated one.
@@ -104,10 +114,10 @@ mod tests {
         let at = |secs| now + Duration::from_secs(secs);
         let mut checks = Checks::default();
         checks.note(address(1), None, now);
-        assert_eq!((checks.wanted(), checks.successor(), checks.silent_from()), (Some(address(1)), None, None));
+        assert_eq!((checks.wanted(None), checks.successor(), checks.silent_from()), (Some(address(1)), None, None));
         checks.nominate(address(1));
         checks.note(address(2), None, at(5));
-        assert_eq!((checks.wanted(), checks.successor()), (Some(address(1)), Some(address(2))));
+        assert_eq!((checks.wanted(None), checks.successor()), (Some(address(1)), Some(address(2))));
         assert_eq!((checks.silent_from(), checks.last(address(2))), (Some(now + HEARD), Some(at(5))));
         checks.note(address(1), None, at(6));
         assert_eq!((checks.successor(), checks.silent_from()), (None, Some(at(6) + HEARD)));

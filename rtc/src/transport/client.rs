@@ -16,9 +16,10 @@ use rtc_stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, Trans
 use rtc_stun::textattrs::TextAttribute;
 
 use super::Dropped;
+use super::credentials::Credentials;
 use super::datagram::{DatagramKind, classify};
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{CRYPTO, Credentials, parse, sealed};
+use super::ice::{CRYPTO, parse, sealed};
 use super::open::Opener;
 use super::peer::{CloseReason, Input, State, Transmit};
 use super::seal::{SealError, Sealer};

@@ -3,7 +3,7 @@
 use rtc_stun::attributes::ATTR_USERNAME;
 use rtc_stun::message::{BINDING_REQUEST, MAGIC_COOKIE, MESSAGE_HEADER_SIZE};
 
-use super::ice::shard_of;
+use super::credentials::shard_of;
 
 /// The most bytes of a STUN message. A check has fewer than 150, and no ICE attribute comes near
 /// this.

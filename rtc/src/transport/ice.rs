@@ -11,7 +11,6 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::attributes::{
     ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE,
@@ -29,66 +28,17 @@ use rtc_stun::xoraddr::XorMappedAddress;
 
 use super::Dropped;
 use super::checks::Checks;
+use super::credentials::Credentials;
 use super::datagram::{MESSAGE_BYTES, is_stun};
 use super::path::Path;
 use super::route::Route;
 
 /// The priority of a peer-reflexive candidate (RFC 8445 5.1.2), which our questions state.
 const PRIORITY: u32 = 0x6e00_01ff;
-// RFC 8445 5.3 asks for 24 bits. These 72 are also a unique map key in a shard, and 8 of them may name the shard.
-const UFRAG_CHARS: usize = 12;
-const PWD_CHARS: usize = 24; // RFC 8445 5.3 asks for 128 bits. These are 144.
-/// The characters of credentials (`ice-char`, RFC 8839 5.4).
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 // Computes the HMAC-SHA1 of MESSAGE-INTEGRITY. It is missing only if the crates were built without
 // any cryptography.
 pub(super) static CRYPTO: LazyLock<std::sync::Arc<dyn RTCCryptoProvider>> =
     LazyLock::new(|| rtc_crypto::default_provider().expect("a cryptography feature is enabled"));
-
-/// The user fragment and password of one side of one ICE generation.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user fragment, which names the session in checks.
-    pub ufrag: String,
-    /// The password, which is the key of their integrity check.
-    pub pwd: String,
-}
-
-impl Credentials {
-    /// Makes new random credentials, with a generator that the operating system seeds.
-    pub fn generate() -> Self {
-        Self { ufrag: ice_chars(UFRAG_CHARS), pwd: ice_chars(PWD_CHARS) }
-    }
-
-    /// Makes new random credentials whose user fragment names a shard, which is below 256. See [`shard_of`].
-    pub fn of_shard(shard: usize) -> Self {
-        // Two characters have 12 bits: 4 random ones, and the 8 of the shard.
-        let number = rand::rng().random_range(0..16) << 8 | shard & 0xff;
-        let named = [number >> 6, number & 63].map(|at| char::from(ALPHABET[at]));
-        let mut credentials = Self::generate();
-        credentials.ufrag.replace_range(..named.len(), &named.iter().collect::<String>());
-        credentials
-    }
-}
-
-/// Returns the shard that a user fragment of ours names. A peer may name any.
-pub(super) fn shard_of(ufrag: &str) -> Option<usize> {
-    let value = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
-    let [high, low, ..] = ufrag.as_bytes() else { return None };
-    (ufrag.len() == UFRAG_CHARS).then_some((value(high)? << 6 | value(low)?) & 0xff)
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Credentials({})", self.ufrag)
-    }
-}
-
-fn ice_chars(count: usize) -> String {
-    let mut random = rand::rng();
-    (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
-}
 
 /// The outcome of a connectivity check.
 #[derive(Debug)]
@@ -155,7 +105,7 @@ impl IceLite {
     /// itself, or none once the consent of that one has ended.
     pub fn remote_addr(&self) -> Option<Route> {
         match self.path.media() {
-            None => self.checks.wanted(),
+            None => self.checks.wanted(None),
             Some(media) => Some(media).filter(|_| !self.path.has_lapsed()),
         }
     }
@@ -260,7 +210,7 @@ impl IceLite {
                 self.checks.nominate(next);
             }
         }
-        if let Some(wanted) = self.checks.wanted() {
+        if let Some(wanted) = self.checks.wanted(self.path.media()) {
             self.path.follow(wanted, now);
         }
     }
@@ -313,6 +263,7 @@ impl IceLite {
         }
         if restarted && let Some(generation) = self.restarting.take() {
             self.current = generation;
+            self.checks.restart(now);
         }
         self.last_valid = now;
         self.checks.note(from, self.path.media(), now);
@@ -608,6 +559,27 @@ mod tests {
         assert!(answer.contains(ATTR_ERROR_CODE) && !answered.valid);
         let optional = valid_check(&[(AttrType(0xc057), &[0; 4])]);
         assert!(ice.handle(now, address(1), &optional).unwrap().valid);
+    }
+
+    #[test]
+    fn after_a_restart_media_goes_where_checks_come_from_though_nothing_is_nominated_yet() {
+        let now = Instant::now();
+        for is_old_way_alive in [false, true] {
+            let mut ice = server(now);
+            ice.handle(now, address(1), &valid_check(&[(ATTR_USE_CANDIDATE, &[])])).unwrap();
+            ice.connected(now, address(1));
+            ice.restart(credentials("new"), credentials("fresh"));
+            let later = now + Duration::from_secs(1);
+            let request = check("new:fresh", &credentials("new").pwd, &[]);
+            if is_old_way_alive {
+                ice.handle(later, address(1), &request).unwrap();
+            }
+            ice.handle(later, address(2), &request).unwrap();
+            assert_eq!(ice.poll_question(later).is_some(), !is_old_way_alive, "the new way has to prove itself");
+            ice.prove(address(2));
+            ice.handle(later, address(2), &request).unwrap();
+            assert_eq!(ice.remote_addr(), Some(address(if is_old_way_alive { 1 } else { 2 })));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! new one, [`classify`] and [`stun_local_ufrag`] give it the user fragment of the session.
 
 mod checks;
+mod credentials;
 mod datagram;
 pub mod dtls;
 pub mod framing;
@@ -30,9 +31,9 @@ use onmic_media::DropReason;
 pub use checks::HEARD;
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
+pub use credentials::Credentials;
 pub use datagram::{DatagramKind, classify, named_shard, stun_local_ufrag};
 pub use dtls::{Fingerprint, Identity, Role};
-pub use ice::Credentials;
 pub use open::{OpenError, Opener};
 pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};
 pub use route::{ConnectionId, Route};

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use onmic_media::DropReason;
 
 use super::Dropped;
+use super::credentials::Credentials;
 use super::datagram::{DatagramKind, classify};
 use super::dtls::{Dtls, Event, Failure, Fingerprint, Identity, Role};
-use super::ice::{Credentials, IceLite, is_answer};
+use super::ice::{IceLite, is_answer};
 use super::open::Opener;
 use super::route::Route;
 use super::seal::{SealError, Sealer};
@@ -270,7 +271,7 @@ impl Peer {
         self.ice.local_ufrags()
     }
 
-    /// Starts an ICE restart. Media keeps its address until the peer nominates another.
+    /// Starts an ICE restart. Media keeps its address while checks of the new generation come from there, and until another proves itself.
     pub fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
         self.ice.restart(local, remote);
     }

@@ -15,6 +15,14 @@ export function redirectCandidates(sdp, relayPort, tcp = false) {
   return tcp ? redirected : redirected.replace(TCP_CANDIDATE, "");
 }
 
+/** Returns the ICE servers of an endpoint, which a HEAD states to those who may use it. */
+export async function iceServers(url, { token } = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const link = (await fetch(url, { method: "HEAD", headers })).headers.get("Link") ?? "";
+  const links = link.matchAll(/<([^>]*)>; rel="ice-server"(?:; username="([^"]*)"; credential="([^"]*)")?/g);
+  return Array.from(links, ([, urls, username, credential]) => ({ urls, username, credential }));
+}
+
 export async function exchange(pc, url, { token, relayPort, tcp, waitForCandidates = false, editOffer } = {}) {
   const times = { start: performance.now(), startedAt: Date.now() };
   pc.addEventListener("connectionstatechange", () => {
@@ -56,6 +64,29 @@ async function setAsking(pc) {
     .replace(/^a=rtcp-fb:(\d+) nack\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} rrtr\r\n`)
     .replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gm, (line, type) => `${line}a=rtcp-fb:${type} nack\r\na=rtcp-fb:${type} rrtr\r\n`);
   await pc.setLocalDescription({ type: "offer", sdp: asking });
+}
+
+/** Restarts ICE: sends new credentials by PATCH to the same session (RFC 9725 section 4.3.3). The candidates stay as they were. */
+export async function restartIce(pc, { resource }, headers) {
+  pc.restartIce();
+  await pc.setLocalDescription();
+  const sdp = pc.localDescription.sdp;
+  const line = (name) => sdp.match(new RegExp(`^a=${name}:.*$`, "m"))[0].trim();
+  const fragment = [line("ice-ufrag"), line("ice-pwd"), ""].join("\r\n");
+  const response = await fetch(resource, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*", ...headers },
+    body: fragment,
+  });
+  const body = await response.text();
+  if (response.status !== 200) return { status: response.status, body };
+  const ufrag = body.match(/^a=ice-ufrag:(.*)$/m)[1].trim();
+  const password = body.match(/^a=ice-pwd:(.*)$/m)[1].trim();
+  const answer = pc.currentRemoteDescription.sdp
+    .replace(/^a=ice-ufrag:.*$/gm, `a=ice-ufrag:${ufrag}`)
+    .replace(/^a=ice-pwd:.*$/gm, `a=ice-pwd:${password}`);
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  return { status: response.status, body, etag: response.headers.get("ETag") };
 }
 
 /**

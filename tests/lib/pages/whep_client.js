@@ -2,13 +2,17 @@
 
 import { Concealment } from "./concealment.js";
 import { Meter } from "./meter.js";
-import { end, exchange, stateOf, statistics } from "./session.js";
+import { end, exchange, iceServers, restartIce, stateOf, statistics } from "./session.js";
 
 const PLAY_LIMIT_MS = 20_000;
 
-/** With `concealment`, the report says in which moments the browser invented audio in place of what was lost. */
-export async function playWhep({ url, fps = 30, sound = true, concealment = false, tiles, tones, ...options }) {
-  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+/**
+ * With `concealment`, the report says in which moments the browser invented audio in place of what was lost. With `turn`, "all" or
+ * "relay", it asks for ICE servers first, and has that policy.
+ */
+export async function playWhep({ url, fps = 30, sound = true, concealment = false, tiles, tones, turn, ...options }) {
+  const servers = turn ? { iceServers: await iceServers(url, options), iceTransportPolicy: turn } : {};
+  const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", ...servers });
   const stream = new MediaStream();
   pc.ontrack = ({ track }) => stream.addTrack(track);
   pc.addTransceiver("video", { direction: "recvonly" });
@@ -63,6 +67,7 @@ export async function playWhep({ url, fps = 30, sound = true, concealment = fals
       video.remove();
       return status;
     },
+    restartIce: () => restartIce(pc, session, authorization(options.token)),
     /** Leaves without DELETE, so the gateway has to notice by itself. */
     vanish() {
       meter.stop();

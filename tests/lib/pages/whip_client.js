@@ -1,7 +1,7 @@
 // Is a WHIP client that sends the page's own test picture.
 
 import { drawScene } from "./scene.js";
-import { end, exchange, stateOf, statistics } from "./session.js";
+import { end, exchange, restartIce, stateOf, statistics } from "./session.js";
 import { authorization } from "./whep_client.js";
 
 /**
@@ -66,31 +66,6 @@ export async function publishWhip({ url, codec = "video/H264", kbps = 1200, widt
       pc.close();
       scene.stop();
     },
-    /** Restarts ICE: sends new credentials by PATCH to the same session (RFC 9725 section 4.3.3). */
-    async restartIce() {
-      pc.restartIce();
-      await pc.setLocalDescription();
-      const sdp = pc.localDescription.sdp;
-      const line = (name) => sdp.match(new RegExp(`^a=${name}:.*$`, "m"))[0].trim();
-      const fragment = [line("ice-ufrag"), line("ice-pwd"), ""].join("\r\n");
-      const response = await fetch(session.resource, {
-        method: "PATCH",
-        headers: {
-          "Content-Type": "application/trickle-ice-sdpfrag",
-          "If-Match": "*",
-          ...authorization(options.token),
-        },
-        body: fragment,
-      });
-      const body = await response.text();
-      if (response.status !== 200) return { status: response.status, body };
-      const ufrag = body.match(/^a=ice-ufrag:(.*)$/m)[1].trim();
-      const password = body.match(/^a=ice-pwd:(.*)$/m)[1].trim();
-      const answer = pc.currentRemoteDescription.sdp
-        .replace(/^a=ice-ufrag:.*$/gm, `a=ice-ufrag:${ufrag}`)
-        .replace(/^a=ice-pwd:.*$/gm, `a=ice-pwd:${password}`);
-      await pc.setRemoteDescription({ type: "answer", sdp: answer });
-      return { status: response.status, body, etag: response.headers.get("ETag") };
-    },
+    restartIce: () => restartIce(pc, session, authorization(options.token)),
   };
 }

@@ -35,6 +35,7 @@ const ALIGNED_WITHIN_MS = 250;
 const SLACK_MS = 100; // Latencies vary by about 100 ms.
 const PICTURES_MS = 1000; // Video normally comes before the first audio, or within 1 s after it.
 const LOOK_MS = 200;
+const SERVERS_AFTER_MS = 700; // A direct way takes three round trips at most, and one through TURN has to be open within 3 s.
 const CATCH_UP_MS = 200; // After this time, a frame that plays too fast is shown anyway.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
@@ -265,12 +266,14 @@ export class WhepSession implements Session {
     const { answer, iceServers, playoutDelay } = created;
     // The node tells the receiver of video by its packets, and cannot tell that of audio.
     if (this.#sound && playoutDelay > 0) wantDelay(this.#sound, playoutDelay);
-    // Host candidates are enough to reach a public node. These servers are used from the next ICE restart on.
+    // Host candidates are enough to reach a public node. These servers are used from the next ICE restart on, which comes soon where no
+    // way is found without them.
     if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     this.#answer = answer;
     this.#listener.answered();
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
     if (this.#closed || !this.#transceiver || !this.#sound) return;
+    if (iceServers.length > 0) this.#askServersLater(peer);
     this.#waitForPictures(peer, this.#transceiver);
     // When the node ends a session, DTLS gets close_notify, but the connection state stays `connected`.
     const { transport } = this.#transceiver.receiver;
@@ -279,6 +282,14 @@ export class WhepSession implements Session {
         if (!this.#closed && transport.state === 'closed') this.#listener.lost();
       };
     }
+  }
+
+  /** Looks for a way through the ICE servers once the direct ones have had their time. */
+  #askServersLater(peer: RTCPeerConnection): void {
+    setTimeout(() => {
+      const isOpen = !this.#closed && this.#peer === peer;
+      if (isOpen && (peer.connectionState === 'new' || peer.connectionState === 'connecting')) void this.restartIce();
+    }, SERVERS_AFTER_MS);
   }
 
   #closePeer(reason?: string): void {

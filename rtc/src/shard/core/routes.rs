@@ -13,6 +13,12 @@ impl Core {
         self.by_address.contains_key(&route) || self.claims.contains_key(&route)
     }
 
+    /// Returns whether media of a session goes by this route, or would if there were any.
+    pub(in super::super) fn uses(&self, route: Route) -> bool {
+        let session = self.by_address.get(&route).and_then(|key| self.sessions.get(*key));
+        session.is_some_and(|session| session.peer.remote_addr() == Some(route))
+    }
+
     /// Takes note that a connection is closed. The sessions that are known under it look for another way to their peers.
     pub(in super::super) fn handle_lost(&mut self, now: Instant, route: Route, out: &mut impl Outbox) {
         let known = [self.by_address.remove(&route), self.claims.remove(&route)];

@@ -44,8 +44,10 @@ fn a_viewer_whose_connection_closes_goes_on_by_udp_where_that_has_proved_itself(
     world.check_from(viewer, connection(7));
     frames[..30].iter().for_each(|frame| world.push(&track, frame));
     assert_eq!(times(&world.visitors[viewer].video()), ticks(30));
+    assert!(world.core.uses(connection(7)) && !world.core.uses(udp));
     world.visitors[viewer].address = udp;
     world.lost(connection(7));
+    assert!(world.core.uses(udp));
     frames[30..].iter().for_each(|frame| world.push(&track, frame));
     assert_eq!(times(&world.visitors[viewer].video()), ticks(60));
 }
