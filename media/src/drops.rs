@@ -62,7 +62,7 @@ metric::label_values! {
     TagMetadata => "tag_metadata",
     /// A tag holds further slices of a picture that has gone on without them; pictures after it are joined.
     TagOfPassedPicture => "tag_of_passed_picture",
-    /// A tag belongs to a track other than 0.
+    /// A tag belongs to a track that is left out: of audio beside the main one, or of video beyond six renditions.
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
     TagUnknownPacketType => "tag_unknown_packet_type",
