@@ -245,7 +245,7 @@ metric::label_values! {
     FrameWaitingForKeyframe => "frame_waiting_for_keyframe",
     /// Too many complete frames of a WHIP publisher waited for the driver; the oldest is dropped.
     FrameNotTaken => "frame_not_taken",
-    /// A frame of a WHIP publisher is of a simulcast layer, or of another stream of its section, that is not used.
+    /// A frame of a WHIP publisher is of a simulcast layer that has not begun, or of another stream of its section, that is not used.
     FrameOfOtherLayer => "frame_of_other_layer",
 
     /// A video frame came before the first keyframe of an LL-HLS stream, or before the next one after video that stood still.

@@ -7,4 +7,5 @@ mod interop;
 mod layout;
 mod link;
 mod publisher;
+mod simulcast;
 mod viewer;
