@@ -218,7 +218,7 @@ fn enhanced_peers_get_the_codecs_that_are_carried() {
     let transcript = pair.client.transcript();
     let answer = "fourCcList: [\"avc1\", \"hvc1\", \"vp09\", \"av01\", \"mp4a\", \"Opus\"], \
                   videoFourCcInfoMap: {avc1: 4, hvc1: 4, vp09: 4, av01: 4}, \
-                  audioFourCcInfoMap: {mp4a: 4, Opus: 4}, capsEx: 0}";
+                  audioFourCcInfoMap: {mp4a: 4, Opus: 4}, capsEx: 2}";
     assert_eq!(transcript.matches(answer).count(), 2, "{transcript}");
 }
 

@@ -96,7 +96,8 @@ impl Advice {
                 )
             }
             Self::OtherTracks(kind) => {
-                format!("The stream has several {kind} tracks: the first is passed on, the others are left out.")
+                let passed_on = if *kind == MediaKind::Video { "six at most are" } else { "the first is" };
+                format!("The stream has several {kind} tracks: {passed_on} passed on, the others are left out.")
             }
             Self::EarlyChanges(kind) => {
                 format!(
@@ -135,7 +136,9 @@ impl Advice {
                  OBS: Settings, Output, Streaming: Video Encoder x264 or another for H.264. Settings, Advanced: Color Format NV12"
             }
             Self::OtherTracks(MediaKind::Audio) => "OBS: Settings, Output, Streaming: one Audio Track",
-            Self::OtherTracks(_) => "OBS: Settings, Stream: Multitrack Video off",
+            Self::OtherTracks(_) => {
+                "OBS: Settings, Stream: Multitrack Video with six tracks at most, of H.264, H.265, AV1 or VP9"
+            }
             Self::EarlyChanges(_) => "Encoder: one form for seconds. Phone: lock the orientation",
             Self::Overloaded(_) => {
                 "OBS: Settings, Video: Output (Scaled) Resolution 1280x720 or smaller. The operator: mixer.pixels_per_second in onmic.toml"

@@ -62,7 +62,7 @@ metric::label_values! {
     TagMetadata => "tag_metadata",
     /// A tag holds further slices of a picture that has gone on without them; pictures after it are joined.
     TagOfPassedPicture => "tag_of_passed_picture",
-    /// A tag belongs to a track other than 0.
+    /// A tag belongs to a track that is left out: of audio beside the main one, or of video beyond six renditions.
     TagOtherTrack => "tag_other_track",
     /// A tag has a packet type that the specification leaves open.
     TagUnknownPacketType => "tag_unknown_packet_type",
@@ -245,7 +245,7 @@ metric::label_values! {
     FrameWaitingForKeyframe => "frame_waiting_for_keyframe",
     /// Too many complete frames of a WHIP publisher waited for the driver; the oldest is dropped.
     FrameNotTaken => "frame_not_taken",
-    /// A frame of a WHIP publisher is of a simulcast layer, or of another stream of its section, that is not used.
+    /// A frame of a WHIP publisher is of a simulcast layer that has not begun, or of another stream of its section, that is not used.
     FrameOfOtherLayer => "frame_of_other_layer",
 
     /// A video frame came before the first keyframe of an LL-HLS stream, or before the next one after video that stood still.

@@ -1,20 +1,20 @@
 //! The body of FLV tags, which RTMP's audio and video messages also carry: legacy, and Enhanced RTMP v2.
 //!
 //! [`Reader`] turns bytes into tags. It keeps two facts between tags: the NAL unit length size of each configuration
-//! record, so that frames come out in the canonical form, and which track of each kind is taken. A record may be missing: then lengths have four bytes, or there
+//! record, so that frames come out in the canonical form, and which rendition each track is. A record may be missing: then lengths have four bytes, or there
 //! are start codes, and what the frames themselves say is for [`crate::codec::InBand`]. Payloads are slices of the body:
 //! only a length size other than four copies. The writing functions make a small header to send before a payload, which
 //! they do not touch.
 //!
-//! The container has the timestamps: a tag here knows only its composition offset. Of several tracks of a kind one is taken,
-//! whatever its number: the first that comes, until a lower one brings its sequence header, or another goes on without it
-//! (`tracks.rs`). The others are counted.
+//! The container has the timestamps: a tag here knows only its composition offset. Of several tracks of a kind one is the
+//! main rendition, whatever its number: the first that comes, until a lower one brings its sequence header, or another goes on without it
+//! (`tracks.rs`). Other tracks of video are further renditions, up to [`VIDEO_RENDITIONS_MAX`] in all. Other tracks of audio are counted.
 
 mod read;
 mod tracks;
 mod write;
 
-pub use read::{AudioTag, Ignored, Reader, VideoTag};
+pub use read::{AudioTag, Ignored, Reader, VIDEO_RENDITIONS_MAX, VideoTag};
 pub use write::{
     BodyHeader, TagType, audio_end_of_sequence, file_header, on_meta_data, previous_tag_size, tag_header,
     video_end_of_sequence, write_audio_config, write_audio_header, write_config, write_header, write_video_config,

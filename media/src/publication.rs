@@ -96,6 +96,21 @@ impl Publication {
         self.expected = Some(keys.into_iter().collect());
     }
 
+    /// States further renditions of video that the publisher has announced, so that a viewer who comes at once finds them.
+    pub fn expect_further(&mut self, renditions: &[Rendition]) {
+        let expected = self.expected.get_or_insert_with(|| vec![TrackKey::VIDEO, TrackKey::AUDIO]);
+        let further = renditions.iter().map(|rendition| TrackKey::new(MediaKind::Video, *rendition));
+        expected.retain(|key| key.rendition == Rendition::MAIN);
+        expected.extend(further);
+    }
+
+    /// Ends a further track, which the publisher does not send any more. It may begin again.
+    pub fn end_track(&mut self, key: TrackKey) {
+        if !key.leads() && self.is_current() && self.tracks.remove(key).is_some() {
+            self.source.end_track(key);
+        }
+    }
+
     /// Puts a frame on its track, on the program's timeline. Impossible times are corrected and counted (see
     /// [`crate::clock`]), and later code relies on them. A frame of a track that the feed has no room for is dropped
     /// and counted, and so is a message of timed metadata that is too large.

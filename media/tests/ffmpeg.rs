@@ -203,7 +203,7 @@ fn a_flv_file_that_is_read_and_written_again_plays_the_same() {
                     [&header[..], &payload].concat().into()
                 }
                 VideoTag::EndOfSequence => Bytes::copy_from_slice(&flv::video_end_of_sequence(Codec::H264)),
-                VideoTag::Ignored(reason) => panic!("{reason:?}"),
+                other => panic!("{other:?}"),
             },
             8 => match reader.parse_audio(body).unwrap() {
                 AudioTag::Config(parameters) => flv::write_audio_config(audio.insert(parameters)),

@@ -142,7 +142,7 @@ fn modifiers_are_skipped() {
 }
 
 #[test]
-fn track_zero_is_unwrapped_and_others_are_counted() {
+fn track_zero_is_unwrapped_and_others_are_further_renditions() {
     let frame = h264_frame();
     let mut reader = Reader::new();
     reader.parse_video(flv::write_video_config(&h264_config())).unwrap();
@@ -156,9 +156,14 @@ fn track_zero_is_unwrapped_and_others_are_counted() {
     // The message has many codecs. An unknown one on another track is not an error.
     let tag = reader.parse_video(join(&[b"\x96\x23xxxx\x07\x00\x00\x01-avc1\x00", size, &frame])).unwrap();
     assert_eq!(frame_of(tag), (true, 0, frame.clone()));
-    assert_eq!(reader.other_tracks(), 2);
+    assert_eq!(reader.other_tracks(), 1, "a codec that is not carried");
     let tag = reader.parse_video(join(&[b"\x96\x03avc1\x05", &frame])).unwrap();
-    assert_eq!((tag, reader.other_tracks()), (VideoTag::Ignored(Ignored::OtherTrack), 3));
+    assert_eq!((tag, reader.other_tracks()), (VideoTag::Further, 1));
+    assert_eq!(
+        reader.next_further().map(|(rendition, tag)| (rendition.0, frame_of(tag.unwrap()).2)),
+        Some((2, frame.clone()))
+    );
+    assert_eq!(reader.next_further(), None);
     // A size reaches past the end.
     let broken = reader.parse_video(join(&[b"\x96\x13avc1\x00\x00\xff\xff", &frame]));
     assert_eq!(broken, Err(FlvError::Malformed(Malformed::Truncated { what: "FLV video tag" })));
@@ -172,14 +177,14 @@ fn a_lone_track_of_any_number_is_taken_and_a_lower_one_takes_its_place_with_its_
     let Parameters::H264(h264) = &config else { unreachable!() };
     let header = |track: u8| join(&[b"\x96\x00avc1", &[track], &h264.avcc()]);
     let coded = |track: u8| join(&[b"\x96\x03avc1", &[track], &frame]);
-    let other = VideoTag::Ignored(Ignored::OtherTrack);
+    let other = VideoTag::Further;
     let mut reader = Reader::new();
     assert_eq!(reader.parse_video(header(2)).unwrap(), VideoTag::Config(config.clone()));
     assert_eq!(frame_of(reader.parse_video(coded(2)).unwrap()), (true, 0, frame.clone()));
     for left_out in [header(3), coded(3), coded(1), join(&[b"\x93avc1", &frame])] {
         assert_eq!(reader.parse_video(left_out).unwrap(), other);
     }
-    assert_eq!(reader.other_tracks(), 4);
+    assert_eq!(reader.other_tracks(), 0);
     assert_eq!(reader.parse_video(header(1)).unwrap(), VideoTag::Config(config.clone()), "a lower one");
     assert_eq!(reader.parse_video(coded(2)).unwrap(), other);
     assert_eq!(frame_of(reader.parse_video(coded(1)).unwrap()), (true, 0, frame.clone()));
@@ -202,7 +207,7 @@ fn another_track_goes_on_with_its_first_header_where_the_taken_one_ends_or_falls
     let Parameters::H264(h264) = &config else { unreachable!() };
     let header = |track: u8| join(&[b"\x96\x00avc1", &[track], &h264.avcc()]);
     let coded = |track: u8| join(&[b"\x96\x03avc1", &[track], &frame]);
-    let other = VideoTag::Ignored(Ignored::OtherTrack);
+    let other = VideoTag::Further;
     let opus = |track: u8| join(&[b"\x95\x01Opus", &[track], b"\xfc\xff\xfe"]);
 
     let mut reader = Reader::new();
@@ -216,7 +221,7 @@ fn another_track_goes_on_with_its_first_header_where_the_taken_one_ends_or_falls
         assert_eq!(reader.parse_video(coded(1)).unwrap(), other);
     }
     let left_out = (0..1000).take_while(|_| reader.parse_video(coded(1)).unwrap() == other).count();
-    assert_eq!((left_out, reader.taken_track(MediaKind::Video)), (49, Some(1)));
+    assert_eq!((left_out, reader.main_track(MediaKind::Video)), (49, Some(1)));
     assert_eq!(frame_of(reader.parse_video(coded(1)).unwrap()), (true, 0, frame.clone()));
     assert_eq!(reader.parse_video(coded(0)).unwrap(), other);
     assert_eq!(reader.parse_video(header(0)).unwrap(), VideoTag::Config(config.clone()), "the lower one is back");
@@ -230,7 +235,63 @@ fn another_track_goes_on_with_its_first_header_where_the_taken_one_ends_or_falls
     reader.parse_audio(opus(0)).unwrap();
     let is_left_out = |tag: AudioTag| tag == AudioTag::Ignored(Ignored::OtherTrack);
     let left_out = (0..1000).take_while(|_| is_left_out(reader.parse_audio(opus(1)).unwrap())).count();
-    assert_eq!((left_out, reader.taken_track(MediaKind::Audio)), (149, Some(1)));
+    assert_eq!((left_out, reader.main_track(MediaKind::Audio)), (149, Some(1)));
+}
+
+#[test]
+fn further_tracks_are_numbered_by_size_keep_their_numbers_and_end_in_silence() {
+    let frame = h264_frame();
+    let small = h264_config();
+    let large = Parameters::H264(fixture::h264("h264_high_cropped.h264").1);
+    assert!(large.resolution() > small.resolution());
+    let avcc = |parameters: &Parameters| match parameters {
+        Parameters::H264(h264) => h264.avcc(),
+        other => panic!("{other:?}"),
+    };
+    let header = |track: u8, parameters| join(&[b"\x96\x00avc1", &[track], &avcc(parameters)]);
+    let coded = |track: u8| join(&[b"\x96\x03avc1", &[track], &frame]);
+    let mut reader = Reader::new();
+    let mut read = |body| {
+        let main = reader.parse_video(body).unwrap();
+        let further = std::iter::from_fn(|| reader.next_further()).map(|(rendition, tag)| {
+            let what = match tag.unwrap() {
+                VideoTag::Config(_) => "config",
+                VideoTag::Frame { .. } => "frame",
+                VideoTag::EndOfSequence => "end",
+                other => panic!("{other:?}"),
+            };
+            format!("{} {what}", rendition.0)
+        });
+        (main, further.collect::<Vec<_>>().join(", "))
+    };
+    read(header(0, &large));
+    assert_eq!(read(header(1, &small)), (VideoTag::Further, String::new()));
+    read(header(2, &large));
+    read(coded(0));
+    assert_eq!(read(coded(1)).1, "2 config, 2 frame", "the larger one is rendition 1");
+    assert_eq!(read(coded(2)).1, "1 config, 1 frame");
+    assert_eq!(read(header(2, &small)).1, "1 config", "it keeps its number");
+    // One that comes later.
+    assert_eq!(read(coded(7)).1, "3 frame");
+    // Track 1 falls silent, and begins again.
+    let mut ended = Vec::new();
+    for _ in 0..149 {
+        ended.push(read(coded(0)).1);
+        read(coded(2));
+        read(coded(7));
+    }
+    assert_eq!((ended.concat(), read(coded(0)).1), (String::new(), "2 end".to_owned()));
+    assert_eq!(read(coded(1)).1, "2 config, 2 frame");
+    // The main track falls silent. Track 2 stands in for it, and goes on as what it is.
+    let (mains, _): (Vec<_>, Vec<_>) = (0..150).map(|_| (read(coded(2)).0, read(coded(1)))).unzip();
+    assert!(mains[..149].iter().all(|main| *main == VideoTag::Further));
+    assert!(matches!(mains[149], VideoTag::Config(_)));
+    assert_eq!(read(coded(2)), (read(coded(2)).0, "1 frame".to_owned()));
+    // Six renditions at most.
+    for track in 8..12 {
+        read(coded(track));
+    }
+    assert_eq!(read(coded(12)).0, VideoTag::Ignored(Ignored::OtherTrack));
 }
 
 #[test]

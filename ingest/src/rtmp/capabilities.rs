@@ -19,6 +19,9 @@ const FOUR_CCS: [(&str, Codec); 6] = [
 const CAN_DECODE: u8 = 1;
 const CAN_FORWARD: u8 = 4;
 
+/// The bit of CapsExMask that says that several tracks of a kind may come.
+const MULTITRACK: u8 = 2;
+
 /// Holds the codecs that a peer can receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -75,7 +78,7 @@ impl Capabilities {
             ("fourCcList".to_owned(), list),
             ("videoFourCcInfoMap".to_owned(), map(|codec| codec.kind() == onmic_media::MediaKind::Video)),
             ("audioFourCcInfoMap".to_owned(), map(|codec| codec.kind() == onmic_media::MediaKind::Audio)),
-            ("capsEx".to_owned(), Value::Number(0.0)), // No reconnect request, multitrack or timestamp offsets.
+            ("capsEx".to_owned(), Value::Number(MULTITRACK.into())), // No reconnect request, modifiers or timestamp offsets.
         ]
     }
 

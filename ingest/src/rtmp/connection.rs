@@ -394,13 +394,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         while let Some(what) = taken.take() {
             match what {
                 Ok(Taken::Frame(arrival)) => {
+                    if let Some(renditions) = publisher.take_announced() {
+                        publication.expect_further(renditions);
+                    }
                     if let Err(ended) = publication.push(arrival, now) {
                         return Err(self.end_publishing(ended));
                     }
                     self.link.tally.frame(Direction::In, kind);
                 }
                 Ok(Taken::Configuration) => publication.announced(kind, now),
-                Ok(Taken::End) => {}
+                Ok(Taken::Ended(rendition)) => publication.end_track(TrackKey::new(kind, rendition)),
+                Ok(Taken::End | Taken::Nothing) => {}
                 Err(dropped) => {
                     self.link.tally.drop(dropped.reason(), 1);
                     if let Some(cause) = dropped.cause() {
@@ -408,7 +412,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     }
                 }
             }
-            taken = publisher.more().map(|more| more.map(Taken::Frame));
+            taken = publisher.more();
         }
         let others = publisher.take_other_tracks();
         if others > 0 {
@@ -421,11 +425,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Passes the picture on that waits for the next one. The publication counts it if it takes no more.
     fn finish_publishing(&mut self, now: Instant) {
-        if let Role::Publishing(publishing) = &mut self.role
-            && let Some(last) = publishing.publisher.finish()
-            && publishing.publication.push(last, now).is_ok()
-        {
-            self.link.tally.frame(Direction::In, MediaKind::Video);
+        if let Role::Publishing(publishing) = &mut self.role {
+            while let Some(last) = publishing.publisher.finish() {
+                if publishing.publication.push(last, now).is_ok() {
+                    self.link.tally.frame(Direction::In, MediaKind::Video);
+                }
+            }
         }
     }
 

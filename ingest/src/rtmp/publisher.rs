@@ -2,18 +2,20 @@
 //!
 //! Invariants: a frame always carries parameters, the same `Arc` until they change. They come from sequence headers and from
 //! the frames themselves, which [`InBand`] reads: a header may be missing, late, repeated or outdated. A tag that cannot be
-//! used costs itself. A video track begins with a keyframe, and its frames are whole pictures ([`Slices`]). Audio lies on the sample grid, because the milliseconds of RTMP
-//! are a rounding of it.
+//! used costs itself. A rendition of video begins with a keyframe, and its frames are whole pictures ([`video`]). Audio lies on the
+//! sample grid, because the milliseconds of RTMP are a rounding of it.
+
+mod video;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use onmic_media::codec::{InBand, aac, opus};
-use onmic_media::flv::{self, AudioTag, FlvError, VideoTag};
+use onmic_media::flv::{self, AudioTag, FlvError, VIDEO_RENDITIONS_MAX, VideoTag};
 use onmic_media::{Arrival, ClockRate, Codec, DropReason, LeftOut, MediaKind, Parameters, Rendition, Ticks};
 
+use self::video::VideoLine;
 use super::limits::RtmpLimits;
-use super::slices::Slices;
 
 /// Audio whose timestamps are off the sample grid by more than this on average is moved: there is a gap, or the clock
 /// drifts.
@@ -35,13 +37,15 @@ pub enum Dropped {
     NoParameters(Codec),
     /// It is of a codec that this server does not carry, by its number or FourCC.
     UnsupportedCodec(String),
+    /// It is of a further rendition, and cannot be used for this reason.
+    OfFurther(DropReason),
 }
 
 impl Dropped {
     /// Returns the reason that it is counted by.
     pub fn reason(&self) -> DropReason {
         match self {
-            Self::Tag(reason) => *reason,
+            Self::Tag(reason) | Self::OfFurther(reason) => *reason,
             Self::NoParameters(_) => DropReason::TagBeforeSequenceHeader,
             Self::UnsupportedCodec(_) => DropReason::TagUnsupportedCodec,
         }
@@ -54,7 +58,8 @@ impl Dropped {
             Self::UnsupportedCodec(codec) => Some(LeftOut::UnsupportedCodec(codec)),
             Self::Tag(DropReason::TagBeforeKeyframe) => Some(LeftOut::NoKeyframe),
             Self::Tag(DropReason::TagOtherTrack) => Some(LeftOut::OtherTrack),
-            Self::Tag(_) => None,
+            Self::OfFurther(DropReason::TagUnsupportedCodec) => Some(LeftOut::OtherTrack),
+            Self::Tag(_) | Self::OfFurther(_) => None,
         }
     }
 }
@@ -62,12 +67,16 @@ impl Dropped {
 /// States what a tag is to the tracks.
 #[derive(Clone, Debug)]
 pub enum Taken {
-    /// A frame. Audio may hold more: see [`Publisher::more`].
+    /// A frame. There may be more: see [`Publisher::more`].
     Frame(Arrival),
     /// A configuration, or units that are not a picture or not a whole one: parameter sets, SEI, slices.
     Configuration,
     /// The end of a sequence.
     End,
+    /// The end of a further rendition of video.
+    Ended(Rendition),
+    /// Nothing of the main tracks.
+    Nothing,
 }
 
 /// Turns the tags of one publisher into arrivals.
@@ -75,23 +84,17 @@ pub enum Taken {
 pub struct Publisher {
     tags: flv::Reader,
     clock: WrappingClock,
-    video: Option<VideoLine>,
-    slices: Slices,
+    /// The renditions of video.
+    video: [Option<Box<VideoLine>>; VIDEO_RENDITIONS_MAX],
+    /// The largest picture that comes in several tags, in bytes.
+    picture_bytes: usize,
+    /// The further renditions that have been told of.
+    told: Vec<Rendition>,
     audio: Option<AudioLine>,
     /// ADTS frames that came in one tag with the last one.
     rest: Bytes,
     last_millis: i64,
     other_tracks: u64,
-}
-
-#[derive(Debug)]
-struct VideoLine {
-    in_band: InBand,
-    /// The last sequence header. A repetition of it changes nothing, even if the bitstream has stated more since.
-    configured: Option<Parameters>,
-    waits_for_keyframe: bool,
-    /// The parameters of the frames before, which go on if their header comes again before any other frame.
-    former: Option<Arc<Parameters>>,
 }
 
 #[derive(Debug)]
@@ -146,8 +149,9 @@ impl Publisher {
         Self {
             tags: flv::Reader::default(),
             clock: WrappingClock::default(),
-            video: None,
-            slices: Slices::new(picture_bytes),
+            video: Default::default(),
+            picture_bytes,
+            told: Vec::new(),
             audio: None,
             rest: Bytes::new(),
             last_millis: 0,
@@ -171,15 +175,36 @@ impl Publisher {
         taken
     }
 
-    /// Returns the next audio frame of the tag that was taken last, if it held several.
-    pub fn more(&mut self) -> Option<Result<Arrival, Dropped>> {
+    /// Returns what else the tag that was taken last has brought: the next audio frame, or the next tag of a further rendition.
+    pub fn more(&mut self) -> Option<Result<Taken, Dropped>> {
         let payload = std::mem::take(&mut self.rest);
-        (!payload.is_empty()).then(|| self.audio_frame(self.last_millis, Codec::Aac, payload))
+        if !payload.is_empty() {
+            return Some(self.audio_frame(self.last_millis, Codec::Aac, payload).map(Taken::Frame));
+        }
+        let (rendition, tag) = self.tags.next_further()?;
+        let ends = matches!(tag, Ok(VideoTag::EndOfSequence));
+        let millis = self.last_millis;
+        let taken = self.line(rendition).take(tag, millis);
+        if !ends {
+            return Some(taken.map_err(|dropped| Dropped::OfFurther(dropped.reason())));
+        }
+        // The last picture of a rendition that ends is not worth another turn.
+        self.video[usize::from(rendition.0)] = None;
+        Some(Ok(Taken::Ended(rendition)))
     }
 
-    /// Returns the picture that waits for the tag that begins the next one, because the publisher ends.
+    /// Returns the next picture that waits for the tag that begins the one after it, because the publisher ends.
     pub fn finish(&mut self) -> Option<Arrival> {
-        self.slices.finish()
+        self.video.iter_mut().flatten().find_map(|line| line.finish())
+    }
+
+    /// Returns further renditions that are announced, if there are others than at the last call.
+    pub fn take_announced(&mut self) -> Option<&[Rendition]> {
+        if self.tags.further_renditions().all(|rendition| self.told.contains(&rendition)) {
+            return None;
+        }
+        self.told = self.tags.further_renditions().collect();
+        Some(&self.told)
     }
 
     /// Returns how many frames and configurations of further tracks stood in tags beside those that were taken, since the last call.
@@ -188,67 +213,18 @@ impl Publisher {
     }
 
     fn video(&mut self, millis: i64, body: Bytes) -> Result<Taken, Dropped> {
-        let before = self.tags.taken_track(MediaKind::Video);
+        let before = self.tags.main_track(MediaKind::Video);
         let tag = self.tags.parse_video(body);
-        if before.is_some_and(|before| self.tags.taken_track(MediaKind::Video) != Some(before))
-            && let Some(line) = &mut self.video
-        {
-            (line.waits_for_keyframe, line.former) = (true, None); // Another track goes on, even if its header is the same.
+        if before.is_some_and(|before| self.tags.main_track(MediaKind::Video) != Some(before)) {
+            self.line(Rendition::MAIN).begin_anew(); // Another track goes on, even if its header is the same.
         }
-        let (codec, keyframe, composition_ms, payload) = match tag.map_err(dropped)? {
-            VideoTag::Config(parameters) => {
-                self.configure_video(parameters);
-                return Ok(Taken::Configuration);
-            }
-            VideoTag::Frame { codec, keyframe, composition_ms, payload } => (codec, keyframe, composition_ms, payload),
-            VideoTag::EndOfSequence => return Ok(self.finish().map_or(Taken::End, Taken::Frame)),
-            VideoTag::Ignored(ignored) => return Err(Dropped::Tag(ignored.reason())),
-        };
-        let line = match &mut self.video {
-            Some(line) if line.in_band.codec() == codec => line,
-            // One odd frame does not end a track: another codec begins with its header.
-            Some(line) if !line.waits_for_keyframe => return Err(Dropped::NoParameters(codec)),
-            line => line.insert(VideoLine::new(codec, None, None)),
-        };
-        let payload = line.in_band.take(payload).map_err(|_| Dropped::Tag(DropReason::TagMalformed))?;
-        if payload.is_empty() {
-            return Ok(Taken::Configuration);
-        }
-        let parameters = line.in_band.parameters().ok_or(Dropped::NoParameters(codec))?.clone();
-        line.former = None;
-        if line.waits_for_keyframe && !keyframe {
-            return Err(Dropped::Tag(DropReason::TagBeforeKeyframe));
-        }
-        line.waits_for_keyframe = false;
-        let ticks = |millis: i64| Ticks(millis).rescale(ClockRate::MILLIS, ClockRate::VIDEO);
-        let (dts, pts) = (ticks(millis), ticks(millis + i64::from(composition_ms)));
-        let tag = Arrival { rendition: Rendition::MAIN, dts, pts, keyframe, parameters, payload };
-        let whole = self.slices.take(tag).map_err(Dropped::Tag)?;
-        Ok(whole.map_or(Taken::Configuration, Taken::Frame))
+        self.line(Rendition::MAIN).take(tag, millis)
     }
 
-    fn configure_video(&mut self, parameters: Parameters) {
-        let before = self.video.take();
-        if let Some(line) = before.as_ref()
-            && line.configured.as_ref() == Some(&parameters)
-        {
-            self.video = before;
-            return;
-        }
-        // Frames that continue the old stream cannot be decoded with new parameters.
-        let is_stated = |known: &Arc<Parameters>| **known == parameters;
-        self.video = Some(match before {
-            Some(line) if line.in_band.parameters().is_some_and(is_stated) => {
-                VideoLine { configured: Some(parameters), ..line }
-            }
-            before => {
-                let playing = before.and_then(VideoLine::into_playing);
-                let goes_on = playing.as_ref().is_some_and(is_stated);
-                let known = playing.clone().filter(is_stated).unwrap_or_else(|| Arc::new(parameters.clone()));
-                let line = VideoLine::new(parameters.codec(), Some(known), Some(parameters));
-                VideoLine { waits_for_keyframe: !goes_on, former: playing, ..line }
-            }
-        });
+    /// Returns the line of a rendition that [`flv::Reader`] has named.
+    fn line(&mut self, rendition: Rendition) -> &mut VideoLine {
+        let new = || Box::new(VideoLine::new(rendition, self.picture_bytes));
+        self.video[usize::from(rendition.0)].get_or_insert_with(new)
     }
 
     fn audio(&mut self, millis: i64, body: Bytes) -> Result<Taken, Dropped> {
@@ -300,17 +276,6 @@ impl Publisher {
     }
 }
 
-impl VideoLine {
-    fn new(codec: Codec, known: Option<Arc<Parameters>>, configured: Option<Parameters>) -> Self {
-        Self { in_band: InBand::new(codec, known), configured, waits_for_keyframe: true, former: None }
-    }
-
-    /// Returns the parameters of the last frame, if the next one may continue it.
-    fn into_playing(self) -> Option<Arc<Parameters>> {
-        if self.waits_for_keyframe { self.former } else { self.in_band.parameters().cloned() }
-    }
-}
-
 impl AudioLine {
     fn new(codec: Codec, known: Option<Arc<Parameters>>) -> Self {
         Self { in_band: InBand::new(codec, known), grid: SampleGrid::default(), rate: None }
@@ -344,7 +309,7 @@ fn dropped(error: FlvError) -> Dropped {
 #[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
-    use onmic_media::codec::{h265, nal};
+    use onmic_media::codec::{h264, h265, nal};
 
     use super::*;
 
@@ -608,8 +573,8 @@ mod tests {
         let units: Vec<_> = nal::nal_units(&whole).collect();
         let [key, inter] = [5, 1].map(|kind| nal::join(units.iter().copied().filter(|unit| unit[0] & 0x1f == kind)));
         let mut publisher = Publisher::default();
-        frame(publisher.take(MediaKind::Video, 0, [&b"\x17\x01\0\0\0"[..], &whole].concat().into()));
-        let parameters = publisher.video.as_ref().and_then(|line| line.in_band.parameters().cloned()).unwrap();
+        let stated = frame(publisher.take(MediaKind::Video, 0, [&b"\x17\x01\0\0\0"[..], &whole].concat().into()));
+        let parameters = stated.parameters;
         let record = flv::write_video_config(&parameters).slice(5..);
         let header = |track: u8| Bytes::from([&b"\x96\0avc1"[..], &[track], &record].concat());
         let coded = |track: u8, unit: &[u8]| Bytes::from([&b"\x96\x01avc1"[..], &[track, 0, 0, 0], unit].concat());
@@ -655,7 +620,7 @@ mod tests {
         assert!(publisher.more().is_none());
         let mut places = vec![frame(publisher.take(MediaKind::Audio, 21, body(3))).dts.0];
         while let Some(more) = publisher.more() {
-            places.push(more.unwrap().dts.0);
+            places.push(frame(more).dts.0);
         }
         assert_eq!(places, [1024, 2048, 3072]);
 
@@ -679,6 +644,46 @@ mod tests {
             let taken = frame(Publisher::default().take(MediaKind::Video, 0, [&head[..], payload].concat().into()));
             assert!(taken.keyframe && taken.parameters.resolution() == Some((98, 66)), "{head:x?}");
         }
+    }
+
+    #[test]
+    fn further_tracks_of_video_are_renditions_that_begin_with_a_keyframe_and_end() {
+        let whole = nal::from_annex_b(H264);
+        let parameters = Parameters::H264(h264::Parameters::from_access_unit(&whole).unwrap());
+        let units: Vec<_> = nal::nal_units(&whole).collect();
+        let [key, inter] = [5, 1].map(|kind| nal::join(units.iter().copied().filter(|unit| unit[0] & 0x1f == kind)));
+        let record = flv::write_video_config(&parameters).slice(5..);
+        let header = |track: u8| Bytes::from([&b"\x96\0avc1"[..], &[track], &record].concat());
+        let coded = |track: u8, unit: &[u8]| Bytes::from([&b"\x96\x01avc1"[..], &[track, 0, 0, 0], unit].concat());
+        let mut publisher = Publisher::default();
+        let mut take = |millis, body| {
+            let first = publisher.take(MediaKind::Video, millis, body);
+            let rest: Vec<_> = std::iter::from_fn(|| publisher.more()).collect();
+            let taken = [first].into_iter().chain(rest);
+            let name = |taken: Result<Taken, Dropped>| match taken {
+                Ok(Taken::Frame(arrival)) => Some(format!("{} at {}", arrival.rendition.0, arrival.dts.0 / 90)),
+                Ok(Taken::Ended(rendition)) => Some(format!("{} ends", rendition.0)),
+                Ok(Taken::Configuration | Taken::Nothing | Taken::End) => None,
+                Err(dropped) => Some(format!("{dropped:?}")),
+            };
+            let names: Vec<_> = taken.filter_map(name).collect();
+            (names.join(", "), publisher.take_announced().map(<[_]>::to_vec))
+        };
+        for track in 0..3 {
+            assert_eq!(take(0, header(track)), (String::new(), None));
+        }
+        assert_eq!(take(0, coded(0, &key)), ("0 at 0".to_owned(), Some(vec![Rendition(1), Rendition(2)])));
+        let early = format!("{:?}", Dropped::OfFurther(DropReason::TagBeforeKeyframe));
+        assert_eq!(take(0, coded(1, &inter)), (early, None));
+        assert_eq!(take(40, coded(2, &key)), ("2 at 40".to_owned(), None));
+        assert_eq!(take(40, coded(1, &key)), ("1 at 40".to_owned(), None));
+        assert_eq!(take(80, coded(2, &inter)), ("2 at 80".to_owned(), None));
+        assert_eq!(take(80, Bytes::from_static(b"\x96\x02avc1\x01")), ("1 ends".to_owned(), None));
+        assert_eq!(take(120, coded(2, &inter)), ("2 at 120".to_owned(), None));
+        // Rendition 2 stands in for the main track, which has ended, and goes on.
+        assert_eq!(take(160, Bytes::from_static(b"\x96\x02avc1\x00")), (String::new(), None));
+        assert_eq!(take(160, coded(2, &inter)), ("2 at 160".to_owned(), None));
+        assert_eq!(take(200, coded(2, &key)), ("0 at 200, 2 at 200".to_owned(), None));
     }
 
     #[test]

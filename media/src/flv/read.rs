@@ -1,9 +1,12 @@
 //! Reads tag bodies as configurations and frames.
 
-use super::tracks::{Left, Tracks};
+use std::collections::VecDeque;
+
+use super::tracks::{Main, Sorted, Tracks};
 use super::*;
 use crate::DropReason;
 use crate::codec::{MediaKind, Parameters, aac, av1, h264, h265, nal, opus, vp8, vp9};
+use crate::key::Rendition;
 use crate::part::part;
 use bytes::Bytes;
 
@@ -25,6 +28,8 @@ pub enum VideoTag {
     },
     /// No frames follow until the next configuration.
     EndOfSequence,
+    /// The message is of further renditions alone ([`Reader::next_further`]).
+    Further,
     /// The message has no content for a track.
     Ignored(Ignored),
 }
@@ -56,7 +61,7 @@ pub enum Ignored {
     Metadata,
     /// It is a seek command, or something else that is not a frame.
     Command,
-    /// The message has only tracks other than the one that is taken.
+    /// The message has only tracks that are left out.
     OtherTrack,
     /// It is the order of the audio channels, which the codec's configuration repeats.
     ChannelOrder,
@@ -81,9 +86,12 @@ impl Ignored {
 /// Reads the tags of one publication.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
-    video: Option<VideoFraming>,
+    /// The form of frames of each rendition of video.
+    video: [Option<VideoFraming>; VIDEO_RENDITIONS_MAX],
     /// The tracks of video and of audio. A message without the multitrack layer is of track 0.
     tracks: [Tracks; 2],
+    /// The packets of further renditions of the last message. `None` is the end of one.
+    further: VecDeque<(Rendition, Option<Packet>)>,
     other_tracks: u64,
     /// The audio codec whose configuration was refused last, and what it is in words: its frames are in that, too.
     refused: Option<(Codec, String)>,
@@ -96,10 +104,13 @@ struct VideoFraming {
     length_size: usize,
 }
 
-/// Holds a packet of an enhanced message: its type, its codec, and the rest of the body.
+/// Holds a packet of a message: its type, its codec, and the rest of the body.
+#[derive(Clone, Debug)]
 struct Packet {
     kind: u8,
     codec: Codec,
+    /// The composition time of a legacy message, which stands before its body.
+    legacy_ms: Option<i32>,
     body: Bytes,
 }
 
@@ -127,6 +138,9 @@ const SOUND_NAMES: [(u8, &str); 12] = [
 const VIDEO_NAMES: [(u8, &str); 6] =
     [(1, "JPEG"), (2, "Sorenson H.263"), (3, "Screen Video"), (4, "VP6"), (5, "VP6"), (6, "Screen Video")];
 
+/// The most renditions of video of one publisher, the main one included. OBS sends up to six.
+pub const VIDEO_RENDITIONS_MAX: usize = 6;
+
 /// The most tracks of one message that are looked at. OBS sends up to six qualities of video, and six tracks of audio.
 const TRACKS_READ: usize = 16;
 
@@ -139,18 +153,31 @@ impl Reader {
         Self::default()
     }
 
-    /// Returns the number of the track of this kind that is taken.
-    pub fn taken_track(&self, kind: MediaKind) -> Option<u8> {
-        self.tracks[usize::from(kind == MediaKind::Audio)].taken()
+    /// Returns the number of the track of this kind that is the main one.
+    pub fn main_track(&self, kind: MediaKind) -> Option<u8> {
+        self.tracks[usize::from(kind == MediaKind::Audio)].main()
     }
 
-    /// Returns how many frames and configurations of tracks other than those that are taken were left out.
+    /// Returns the further renditions of video that there are, or are announced by their headers.
+    pub fn further_renditions(&self) -> impl Iterator<Item = Rendition> {
+        self.tracks[0].further()
+    }
+
+    /// Returns the next tag of a further rendition that the last message of video has brought.
+    pub fn next_further(&mut self) -> Option<(Rendition, Result<VideoTag, FlvError>)> {
+        let (rendition, packet) = self.further.pop_front()?;
+        Some((rendition, packet.map_or(Ok(VideoTag::EndOfSequence), |packet| self.video_tag(rendition, packet))))
+    }
+
+    /// Returns how many frames and configurations of tracks were left out.
     pub fn other_tracks(&self) -> u64 {
         self.other_tracks
     }
 
-    /// Reads the body of a video tag or message.
+    /// Reads the body of a video tag or message, and returns what it is to the main rendition. [`Reader::next_further`] has what it
+    /// is to others.
     pub fn parse_video(&mut self, body: Bytes) -> Result<VideoTag, FlvError> {
+        self.further.clear();
         let Some(&first) = body.first() else { return Ok(VideoTag::Ignored(Ignored::Empty)) };
         if first & EX_VIDEO != 0 {
             return self.enhanced_video(first, body);
@@ -164,17 +191,11 @@ impl Reader {
             other => return Err(FlvError::UnsupportedCodec(legacy_name("FLV video codec", other, &VIDEO_NAMES))),
         };
         let header: &[u8; 5] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
-        let (kind, composition_ms) = (header[1], signed_24([header[2], header[3], header[4]]));
-        let packet = Packet { kind, codec, body: body.slice(5..) };
-        let Some(Packet { kind, codec, body }) = self.of_taken_track(MediaKind::Video, 0, packet) else {
-            return Ok(VideoTag::Ignored(Ignored::OtherTrack));
-        };
-        match kind {
-            SEQUENCE_START => self.video_config(codec, &body),
-            CODED_FRAMES => self.video_frame(codec, composition_ms, body),
-            SEQUENCE_END => Ok(VideoTag::EndOfSequence),
-            other => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
-        }
+        let legacy_ms = Some(signed_24([header[2], header[3], header[4]]));
+        let packet = Packet { kind: header[1], codec, legacy_ms, body: body.slice(5..) };
+        let before = self.other_tracks;
+        let packet = self.sort(MediaKind::Video, 0, packet);
+        self.main_tag(packet, before)
     }
 
     /// Reads the body of an audio tag or message.
@@ -184,8 +205,8 @@ impl Reader {
             EX_AUDIO => self.enhanced_audio(first, body),
             SOUND_AAC => {
                 let &kind = body.get(1).ok_or(Malformed::Truncated { what: AUDIO })?;
-                let packet = Packet { kind, codec: Codec::Aac, body: body.slice(2..) };
-                let Some(Packet { kind, codec, body }) = self.of_taken_track(MediaKind::Audio, 0, packet) else {
+                let packet = Packet { kind, codec: Codec::Aac, legacy_ms: None, body: body.slice(2..) };
+                let Some(Packet { kind, codec, body, .. }) = self.sort(MediaKind::Audio, 0, packet) else {
                     return Ok(AudioTag::Ignored(Ignored::OtherTrack));
                 };
                 match kind {
@@ -203,19 +224,34 @@ impl Reader {
         if first >> 4 & 7 == FRAME_COMMAND && kind != VIDEO_METADATA {
             return Ok(VideoTag::Ignored(Ignored::Command));
         }
-        let Some(packet) = self.packet(VIDEO, MediaKind::Video, kind, VIDEO_MULTITRACK, body)? else {
-            return Ok(VideoTag::Ignored(Ignored::OtherTrack));
-        };
-        match packet.kind {
-            SEQUENCE_START => self.video_config(packet.codec, &packet.body),
-            CODED_FRAMES if matches!(packet.codec, Codec::H264 | Codec::H265) => {
-                let offset: &[u8; 3] = packet.body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
-                self.video_frame(packet.codec, signed_24(*offset), packet.body.slice(3..))
+        let before = self.other_tracks;
+        let packet = self.packet(VIDEO, MediaKind::Video, kind, VIDEO_MULTITRACK, body)?;
+        self.main_tag(packet, before)
+    }
+
+    /// Returns the tag of the main rendition of a message. If it has no packet of that, its packets are of others, or some were left
+    /// out since there were `before`.
+    fn main_tag(&mut self, packet: Option<Packet>, before: u64) -> Result<VideoTag, FlvError> {
+        match packet {
+            Some(packet) => self.video_tag(Rendition::MAIN, packet),
+            None if self.other_tracks == before => Ok(VideoTag::Further),
+            None => Ok(VideoTag::Ignored(Ignored::OtherTrack)),
+        }
+    }
+
+    fn video_tag(&mut self, rendition: Rendition, packet: Packet) -> Result<VideoTag, FlvError> {
+        let Packet { kind, codec, legacy_ms, body } = packet;
+        match (kind, legacy_ms) {
+            (SEQUENCE_START, _) => self.video_config(rendition, codec, &body),
+            (CODED_FRAMES, Some(composition_ms)) => self.video_frame(rendition, codec, composition_ms, body),
+            (CODED_FRAMES, None) if matches!(codec, Codec::H264 | Codec::H265) => {
+                let offset: &[u8; 3] = body.first_chunk().ok_or(Malformed::Truncated { what: VIDEO })?;
+                self.video_frame(rendition, codec, signed_24(*offset), body.slice(3..))
             }
-            CODED_FRAMES | VIDEO_CODED_FRAMES_X => self.video_frame(packet.codec, 0, packet.body),
-            SEQUENCE_END => Ok(VideoTag::EndOfSequence),
-            VIDEO_METADATA => Ok(VideoTag::Ignored(Ignored::Metadata)),
-            other => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
+            (CODED_FRAMES | VIDEO_CODED_FRAMES_X, None) => self.video_frame(rendition, codec, 0, body),
+            (SEQUENCE_END, _) => Ok(VideoTag::EndOfSequence),
+            (VIDEO_METADATA, None) => Ok(VideoTag::Ignored(Ignored::Metadata)),
+            (other, _) => Ok(VideoTag::Ignored(Ignored::UnknownPacketType(other))),
         }
     }
 
@@ -234,20 +270,29 @@ impl Reader {
         }
     }
 
-    /// Returns the packet if it is for the track that is taken, or else the header of another track that goes on in its place. All else is
-    /// counted.
-    fn of_taken_track(&mut self, media: MediaKind, id: u8, packet: Packet) -> Option<Packet> {
-        let tracks = self.tracks(media);
-        if tracks.takes(packet.kind, id) {
-            tracks.take(packet.kind, id);
-            return Some(packet);
+    /// Returns the packet if it is for the main track, or else the header of another track that goes on in its place. Keeps what is for
+    /// further renditions, and counts all else.
+    fn sort(&mut self, media: MediaKind, id: u8, packet: Packet) -> Option<Packet> {
+        let further_max = if media == MediaKind::Video { VIDEO_RENDITIONS_MAX as u8 - 1 } else { 0 };
+        let legacy_ms = packet.legacy_ms;
+        let of_header = move |(codec, body)| Packet { kind: SEQUENCE_START, codec, legacy_ms, body };
+        let content = (packet.codec, &packet.body);
+        let Sorted { main, further, is_kept, ended } =
+            self.tracks(media).sort((packet.kind, id), content, further_max, pixels);
+        for rendition in ended {
+            self.video[usize::from(rendition.0)] = None;
+            self.further.push_back((rendition, None));
         }
-        let left = tracks.leave(packet.kind, id, packet.codec, &packet.body);
-        self.other_tracks += u64::from(left != Left::Taken);
-        match left {
-            Left::Out => None,
-            Left::Taken => Some(packet),
-            Left::Begins(codec, body) => Some(Packet { kind: SEQUENCE_START, codec, body }),
+        let is_used = is_kept || further.is_some();
+        if let Some((rendition, header)) = further {
+            self.further.extend(header.map(|header| (rendition, Some(of_header(header)))));
+            self.further.push_back((rendition, Some(packet.clone())));
+        }
+        self.other_tracks += u64::from(main != Main::Taken && !is_used);
+        match main {
+            Main::Out => None,
+            Main::Taken => Some(packet),
+            Main::Begins(codec, body) => Some(of_header((codec, body))),
         }
     }
 
@@ -255,8 +300,8 @@ impl Reader {
         &mut self.tracks[usize::from(media == MediaKind::Audio)]
     }
 
-    /// Reads the FourCC and the multitrack layer. Returns the packet of the track that is taken, or `None` if the message
-    /// has only other tracks.
+    /// Reads the FourCC and the multitrack layer. Returns the packet of the main track, or `None` if the message has only
+    /// other tracks.
     fn packet(
         &mut self,
         what: &'static str,
@@ -272,7 +317,7 @@ impl Reader {
         };
         if kind != multitrack {
             let codec = codec_of_kind(&mut body)?;
-            return Ok(self.of_taken_track(media, 0, Packet { kind, codec, body }));
+            return Ok(self.sort(media, 0, Packet { kind, codec, legacy_ms: None, body }));
         }
         let [types] = take(what, &mut body)?;
         let (layout, kind) = (types >> 4, types & 0xf);
@@ -315,52 +360,49 @@ impl Reader {
         tracks.sort_unstable_by_key(|(track, ..)| *track);
         let (mut refused, mut taken) = (None, None);
         for (track, codec, body) in tracks {
+            let packet = |codec| Packet { kind, codec, legacy_ms: None, body: part(whole, body) };
             match codec {
-                Ok(codec) if taken.is_none() => taken = self.of_taken_track(media, track, Packet { kind, codec, body }),
+                Ok(codec) => {
+                    let main = self.sort(media, track, packet(codec));
+                    taken = taken.or(main);
+                }
                 Err(error) if taken.is_none() && refused.is_none() && self.tracks(media).takes(kind, track) => {
                     refused = Some(error);
                 }
-                Ok(codec) => drop(self.of_taken_track(media, track, Packet { kind, codec, body })),
                 Err(_) => self.other_tracks += 1,
             }
         }
         match (taken, refused) {
             (Some(packet), refused) => {
                 self.other_tracks += u64::from(refused.is_some());
-                Ok(Some(Packet { body: part(whole, packet.body), ..packet }))
+                Ok(Some(packet))
             }
             (None, Some(error)) => Err(error),
             (None, None) => Ok(None),
         }
     }
 
-    fn video_config(&mut self, codec: Codec, record: &[u8]) -> Result<VideoTag, FlvError> {
+    fn video_config(&mut self, rendition: Rendition, codec: Codec, record: &[u8]) -> Result<VideoTag, FlvError> {
         if record.is_empty() {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
-        let (parameters, length_size) = match codec {
-            Codec::H264 | Codec::H265 if nal::begins_with_start_code(record) => start_codes(codec, record),
-            Codec::H264 => h264::Parameters::from_avcc(record).map(|(read, size)| (Parameters::H264(read), size)),
-            Codec::H265 => h265::Parameters::from_hvcc(record).map(|(read, size)| (Parameters::H265(read), size)),
-            Codec::Av1 => av1::Parameters::from_av1c(record).map(|read| (Parameters::Av1(read), 0)),
-            Codec::Vp9 => vp9::Parameters::from_vpcc(record).map(|read| (Parameters::Vp9(read), 0)),
-            Codec::Vp8 => Ok((Parameters::Vp8(vp8::Parameters { width: 0, height: 0, version: 0 }), 0)),
-            Codec::Aac | Codec::Opus | Codec::Metadata => {
-                return Err(FlvError::UnsupportedCodec(codec.name().to_owned()));
-            }
-        }
-        .map_err(|malformed| unsupported(codec, malformed))?;
-        self.video = Some(VideoFraming { codec, length_size });
+        let (parameters, length_size) = video_record(codec, record)?;
+        self.video[usize::from(rendition.0)] = Some(VideoFraming { codec, length_size });
         Ok(VideoTag::Config(parameters))
     }
-
-    fn video_frame(&self, codec: Codec, composition_ms: i32, payload: Bytes) -> Result<VideoTag, FlvError> {
+    fn video_frame(
+        &self,
+        rendition: Rendition,
+        codec: Codec,
+        composition_ms: i32,
+        payload: Bytes,
+    ) -> Result<VideoTag, FlvError> {
         if payload.is_empty() {
             return Ok(VideoTag::Ignored(Ignored::Empty));
         }
         let payload = match codec {
             Codec::H264 | Codec::H265 => {
-                let framing = self.video.filter(|framing| framing.codec == codec);
+                let framing = self.video[usize::from(rendition.0)].filter(|framing| framing.codec == codec);
                 nal::canonical(payload, framing.map_or(CANONICAL_LENGTH_SIZE, |framing| framing.length_size))?
             }
             Codec::Av1 => {
@@ -409,6 +451,28 @@ impl Reader {
             _ => Ok(AudioTag::Frame { codec, payload }),
         }
     }
+}
+
+/// Reads the configuration of a codec of video, and the size that lengths of NAL units have after it.
+fn video_record(codec: Codec, record: &[u8]) -> Result<(Parameters, usize), FlvError> {
+    let read = match codec {
+        Codec::H264 | Codec::H265 if nal::begins_with_start_code(record) => start_codes(codec, record),
+        Codec::H264 => h264::Parameters::from_avcc(record).map(|(read, size)| (Parameters::H264(read), size)),
+        Codec::H265 => h265::Parameters::from_hvcc(record).map(|(read, size)| (Parameters::H265(read), size)),
+        Codec::Av1 => av1::Parameters::from_av1c(record).map(|read| (Parameters::Av1(read), 0)),
+        Codec::Vp9 => vp9::Parameters::from_vpcc(record).map(|read| (Parameters::Vp9(read), 0)),
+        Codec::Vp8 => Ok((Parameters::Vp8(vp8::Parameters { width: 0, height: 0, version: 0 }), 0)),
+        Codec::Aac | Codec::Opus | Codec::Metadata => {
+            return Err(FlvError::UnsupportedCodec(codec.name().to_owned()));
+        }
+    };
+    read.map_err(|malformed| unsupported(codec, malformed))
+}
+
+/// Returns the pixels of a picture, as a header states them. 0 if it does not.
+fn pixels(codec: Codec, record: &Bytes) -> u64 {
+    let size = video_record(codec, record).ok().and_then(|(parameters, _)| parameters.resolution());
+    size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
 }
 
 /// Names what a configuration states and this server does not carry. It was sent and read, so nothing is missing from it.

@@ -147,6 +147,9 @@ impl Publisher {
             self.bytes.increment(std::mem::take(&mut self.received));
             outcome = self.publication.push_held(arrival, ready, now);
         }
+        while let Some(key) = self.incoming.poll_ended() {
+            self.publication.end_track(key);
+        }
         self.count(now);
         advise(&mut self.publication, now);
         outcome

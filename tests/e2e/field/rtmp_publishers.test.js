@@ -7,6 +7,7 @@ import { amf0 } from "../../lib/amf0.js";
 import { endToEnd, lasting } from "../../lib/end_to_end.js";
 import { EnhancedPublisher } from "../../lib/enhanced_publisher.js";
 import { FlvReader } from "../../lib/flv.js";
+import { asTrack } from "../../lib/multitrack_publisher.js";
 import { RtmpClient } from "../../lib/rtmp_client.js";
 import { run } from "../../lib/run.js";
 import { pause, waitFor } from "../../lib/wait.js";
@@ -131,14 +132,6 @@ const odd = (kind, hex) => () => {
     return [{ kind, body: Buffer.from(hex, "hex") }, tag];
   };
 };
-
-/** Returns a legacy tag as one of a track of Enhanced RTMP. */
-function asTrack(tag, track) {
-  const [first, kind] = tag.body;
-  const [codec, head, rest] = tag.kind === "video" ? ["avc1", 0x80 | (first & 0x70) | 6, kind === 0 ? 5 : 2] : ["mp4a", 0x95, 2];
-  const body = [Buffer.from([head, kind]), Buffer.from(codec), Buffer.from([track]), tag.body.subarray(rest)];
-  return { kind: tag.kind, body: Buffer.concat(body) };
-}
 
 const PLAYS = [
   ["without_a_sequence_header", "aac", ofVideo([], inBand)],

@@ -50,6 +50,10 @@ export async function playHls({ url, fps = 30, tiles, tones, token, configuratio
   return {
     meter,
     setTiles: (tiles) => meter.setTiles(tiles),
+    /** Goes over to the quality of this height with the next segment, as a menu of qualities does. */
+    setHeight(height) {
+      hls.nextLevel = hls.levels.findIndex((level) => level.height === height);
+    },
     async report() {
       const details = hls.latestLevelDetails;
       return {

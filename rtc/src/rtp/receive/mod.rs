@@ -1,8 +1,8 @@
 //! Media of a publisher: the RTP of one stream for each track becomes frames, and RTCP goes back.
 //!
 //! A stream is known by the SSRC that its offer names, or else by the `mid` extension, or else by a payload type that
-//! only one media section has. Of several streams of a section one is published ([`section`]). Its codec is that of the
-//! payload type that arrives, which may change with every frame.
+//! only one media section has. Of several streams of a section one is its track, and simulcast layers are further renditions
+//! ([`section`]). The codec of a stream is that of the payload type that arrives, which may change with every frame.
 
 pub mod depacketize;
 mod loss;
@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Alignment, Arrival, Codec, LeftOut, MediaKind, Parameters, TrackKey};
+use onmic_media::{Alignment, Arrival, Codec, LeftOut, MediaKind, Parameters, Ticks, TrackKey};
 
 use self::depacketize::Unusable;
 use self::reception::Reception;
@@ -164,6 +164,8 @@ pub struct Incoming {
     round_trip: RoundTrip,
     release: Release,
     arrivals: VecDeque<Released>,
+    /// The further renditions that have ended. There are no more than sections have layers.
+    ended: Vec<TrackKey>,
     /// The frames that one packet completed. Empty between calls, and kept for its capacity.
     completed: Vec<Arrived>,
     began: Instant,
@@ -176,9 +178,13 @@ impl Incoming {
     /// Makes the sections. If several are for one track, only the first is kept.
     pub fn new(mut config: IncomingConfig, now: Instant) -> Self {
         let mut sections: Vec<Section> = Vec::new();
-        for stream in std::mem::take(&mut config.streams) {
+        // Layers are numbered behind the sections of video.
+        let streams = std::mem::take(&mut config.streams);
+        let mut first = streams.iter().map(|stream| stream.key.rendition.0).max().unwrap_or(0).saturating_add(1);
+        for stream in streams {
             if sections.iter().all(|known| known.config.key != stream.key) {
-                sections.push(Section::new(stream));
+                sections.push(Section::new(stream, first));
+                first = first.saturating_add(LAYERS_MAX as u8 - 1);
             }
         }
         Self {
@@ -190,6 +196,7 @@ impl Incoming {
             round_trip: RoundTrip::default(),
             release: Release::new(now),
             arrivals: VecDeque::new(),
+            ended: Vec::new(),
             began: now,
             next_report: now + REPORT_INTERVAL,
             nacks: Vec::new(),
@@ -257,6 +264,10 @@ impl Incoming {
                     timeline.sender_report(section.config.key, information.timestamp, wall, now);
                 }
                 let stream = &mut section.streams[index];
+                if let Some(layer) = stream.further {
+                    let key = TrackKey::new(section.config.key.kind, layer.rendition);
+                    timeline.sender_report(key, information.timestamp, wall, now);
+                }
                 stream.report = Some((wall, information.timestamp));
                 if let Some(reception) = &mut stream.reception {
                     reception.sender_report(&information, now);
@@ -286,6 +297,10 @@ impl Incoming {
                 let path = Path { round_trip, counters, now };
                 sections[at].streams[index].handle_timeout(path, |arrived| completed.push(arrived));
                 self.deliver((at, index), now);
+            }
+            for key in self.sections[at].end_layers(now) {
+                self.timeline.forget(key);
+                self.ended.push(key);
             }
         }
         self.take_due(now);
@@ -321,6 +336,11 @@ impl Incoming {
     /// Returns the round trip to the publisher, as far as it is known.
     pub fn round_trip(&self) -> Duration {
         self.round_trip.get()
+    }
+
+    /// Returns the next further rendition that has ended. It may begin again.
+    pub fn poll_ended(&mut self) -> Option<TrackKey> {
+        self.ended.pop()
     }
 
     /// Appends one RTCP datagram that is due to `out`, which must be empty, and returns whether one was due. Call it
@@ -401,27 +421,49 @@ impl Incoming {
         self.sections.iter().flat_map(|section| &section.streams)
     }
 
-    /// Publishes the frames that a stream has completed, if it leads its section or takes the lead.
+    /// Publishes the frames that a stream has completed: as the track of its section if it leads or takes the lead, and as a further
+    /// rendition if it is another layer.
     fn deliver(&mut self, (at, index): (usize, usize), now: Instant) {
         let Self { sections, timeline, round_trip, release, completed, counters, .. } = self;
         let section = &mut sections[at];
         let key = section.config.key;
         for arrived in completed.drain(..) {
             let verdict = section.judge(index, &arrived, now);
-            if verdict == Verdict::LeftOut {
-                counters.other_layer += 1;
-                continue;
-            }
-            if verdict == Verdict::TakesLead {
-                timeline.restart(key);
-            }
-            counters.frames += 1;
+            let report = section.streams[index].report;
             let ready = arrived.ready.min(now);
             if let Some(spare) = section.streams[index].spare(round_trip) {
                 release.note(ready, spare, now);
             }
-            release.push(place(timeline, key, arrived), ready);
-            if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, section.streams[index].report) {
+            if let Some(layer) = section.layer(index, now) {
+                let own = TrackKey::new(key.kind, layer.rendition);
+                let (place, is_related) = timeline.place_layer((own, key), arrived.timestamp, layer.has_begun, ready);
+                if let Some((wall, timestamp)) = report.filter(|_| !layer.has_begun) {
+                    timeline.sender_report(own, timestamp, wall, now);
+                }
+                if section.begin_layer(index, arrived.assembled.keyframe, is_related, now) {
+                    counters.frames += 1;
+                    release.push(arrival(own, place, &arrived), ready);
+                } else if verdict == Verdict::LeftOut {
+                    counters.other_layer += 1;
+                }
+                if verdict == Verdict::TakesLead && layer.has_begun {
+                    timeline.take_over(key, own); // It leads where it was.
+                    release.push(arrival(key, place, &arrived), ready);
+                    continue;
+                }
+            } else if verdict == Verdict::LeftOut {
+                counters.other_layer += 1;
+            }
+            if verdict == Verdict::LeftOut {
+                continue;
+            }
+            if verdict == Verdict::TakesLead {
+                timeline.restart_beside_layers(key, arrived.timestamp, report, now);
+            }
+            counters.frames += 1;
+            let place = timeline.place(key, arrived.timestamp, ready);
+            release.push(arrival(key, place, &arrived), ready);
+            if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, report) {
                 timeline.sender_report(key, timestamp, wall, now);
             }
         }
@@ -494,15 +536,14 @@ fn reference_time(began: Instant, now: Instant) -> Ntp {
     Ntp((since.as_secs() + 1) << 32 | fraction)
 }
 
-fn place(timeline: &mut Timeline, key: TrackKey, arrived: Arrived) -> Arrival {
-    let place = timeline.place(key, arrived.timestamp, arrived.ready);
-    let assembled = arrived.assembled;
+fn arrival(key: TrackKey, place: Ticks, arrived: &Arrived) -> Arrival {
+    let assembled = &arrived.assembled;
     Arrival {
         rendition: key.rendition,
         dts: place,
         pts: place,
         keyframe: assembled.keyframe,
-        parameters: assembled.parameters,
-        payload: assembled.payload,
+        parameters: assembled.parameters.clone(),
+        payload: assembled.payload.clone(),
     }
 }

@@ -23,6 +23,7 @@ use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::round_trip::RoundTrip;
+use super::section::Layer;
 use super::timeline::clock_rate;
 use super::{IncomingCounters, StreamConfig};
 use crate::rtp::ntp::Ntp;
@@ -93,6 +94,8 @@ pub(super) struct Stream {
     pub(super) repair_ssrc: Option<u32>,
     /// The name of its simulcast layer. Empty if it has none.
     pub(super) layer: Mid,
+    /// The further rendition that the layer is.
+    pub(super) further: Option<Layer>,
     pub(super) reception: Option<Reception>,
     /// The time of the goodbye that no packet has followed.
     pub(super) ended: Option<Instant>,
@@ -140,6 +143,7 @@ impl Stream {
             ssrc,
             repair_ssrc,
             layer,
+            further: None,
             reception: None,
             ended: None,
             report: None,
@@ -179,6 +183,11 @@ impl Stream {
     /// Returns whether it goes on: a packet came within `silence`, and no goodbye after it.
     pub(super) fn is_heard(&self, now: Instant, silence: Duration) -> bool {
         self.ended.is_none() && self.heard().is_some_and(|heard| now.saturating_duration_since(heard) < silence)
+    }
+
+    /// Returns whether a packet came within `time`, whatever goodbye there was.
+    pub(super) fn was_heard(&self, now: Instant, time: Duration) -> bool {
+        self.heard().is_some_and(|heard| now.saturating_duration_since(heard) < time)
     }
 
     /// Asks for nothing more until something is missing again.

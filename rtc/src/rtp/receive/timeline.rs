@@ -5,6 +5,10 @@
 //! a stream may begin with a burst of what waited. After that every video track is moved to match the main audio, a little with every frame. The video moves, because steps in audio timestamps would
 //! be heard, and a video frame some milliseconds off its grid is not noticed.
 //!
+//! The layers of simulcast are of the same pictures, so they lie where the stream lies that leads their section: reports tell which
+//! moments are the same to a millisecond or so, and the timestamps of the frames of that moment tell it to the tick
+//! ([`Timeline::place_layer`]).
+//!
 //! A track whose clock stood still, as a microphone's does while it is off, is far behind the other afterwards. Then
 //! that track moves, and at once, because it has just been interrupted.
 //!
@@ -13,6 +17,7 @@
 //! any more. After [`PATIENCE`] without such reports of both, tracks are compared by their arrivals like those of protocols
 //! without reports ([`Timeline::alignment`]).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use onmic_media::{Alignment, ClockRate, Keyed, MediaKind, Ticks, TrackKey};
@@ -43,7 +48,15 @@ const JITTER: Duration = Duration::from_millis(50);
 /// The first report comes after at most 7.5 s (RFC 3550 6.3.1), and is followed until the second one refutes it.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-#[derive(Debug, Default)]
+/// Frames of two layers whose reports state times up to 5 ms (450 ticks) apart are of one picture: less than half of the distance of
+/// frames at 60 per second.
+const ONE_PICTURE: i64 = 450;
+/// A relation that reports contradict by more than 50 ms (4500 ticks) does not hold any more.
+const UNRELATED: i64 = 4500;
+/// The number of newest frames of a stream that are compared: half a second of 30 per second.
+const COMPARED: usize = 16;
+
+#[derive(Clone, Debug, Default)]
 struct Clock {
     timestamp: Unwrap32,
     /// The offset from a timestamp to its place on the timeline.
@@ -55,6 +68,10 @@ struct Clock {
     sender: Reports,
     /// The capture times of packets, which stand in for sender reports that are not there, or not believed.
     capture: Reports,
+    /// The timestamps of its newest frames of video.
+    newest: VecDeque<i64>,
+    /// How far its timestamps are ahead of those of the stream that leads, if it is another layer.
+    ahead_of_lead: Option<i64>,
 }
 
 impl Clock {
@@ -75,6 +92,13 @@ impl Clock {
             self.offset =
                 self.offset.map(|offset| if offset - arrived > rate.ticks(WAITED).0 { arrived } else { offset });
         }
+    }
+
+    fn note(&mut self, timestamp: i64) {
+        if self.newest.len() == COMPARED {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(timestamp);
     }
 
     fn have_reports_agreed(&self) -> bool {
@@ -123,8 +147,65 @@ impl Timeline {
     }
 
     /// Forgets the clock of a track whose stream starts over with unrelated timestamps.
-    pub(super) fn restart(&mut self, key: TrackKey) {
+    fn restart(&mut self, key: TrackKey) {
         self.clocks.remove(key);
+        self.forget_relations(key);
+    }
+
+    /// Lets another stream go on as the track `lead`, with a frame of this timestamp. If its report and that of a layer are believed, it
+    /// lies where the layer lies.
+    pub(super) fn restart_beside_layers(
+        &mut self,
+        lead: TrackKey,
+        timestamp: u32,
+        report: Option<(Ntp, u32)>,
+        now: Instant,
+    ) {
+        self.restart(lead);
+        let rate = clock_rate(lead.kind);
+        let since = rate.ticks(now.saturating_duration_since(self.began)).0;
+        let mut clock = Clock::default();
+        let first = clock.timestamp.unwrap(timestamp);
+        let Some((wall, reported)) = report.map(|(wall, reported)| (wall, clock.timestamp.peek(reported))) else {
+            return;
+        };
+        let layers = self.clocks.iter().filter(|(key, _)| key.kind == lead.kind);
+        let offset = layers.filter_map(|(_, layer)| {
+            let (of_layer, of_offset) = (layer.report()?, layer.offset?);
+            let since = Ticks(wall.micros_since(of_layer.wall)).rescale(ClockRate::MICROS, rate).0;
+            let stated = (of_layer.timestamp + of_offset).checked_add(since)?.checked_sub(reported)?;
+            // The layer has a frame of the same picture, or will have one.
+            let exact = layer.newest.iter().map(|newest| newest + of_offset - first);
+            let exact = exact.filter(|offset| (offset - stated).abs() <= ONE_PICTURE);
+            Some(exact.min_by_key(|offset| (offset - stated).abs()).unwrap_or(stated))
+        });
+        let Some(offset) = offset.min_by_key(|offset| (since - first - offset).abs()) else { return };
+        if (since - first - offset).abs() <= UNPROVED_MAX {
+            (clock.offset, clock.arrived, clock.began) = (Some(offset), Some(offset), since - rate.ticks(BURST).0);
+            self.clocks.insert(lead, clock);
+        }
+    }
+
+    /// Forgets a layer that is not sent any more.
+    pub(super) fn forget(&mut self, layer: TrackKey) {
+        self.clocks.remove(layer);
+    }
+
+    /// Lets the stream of `layer` go on as the track `lead`, where it was as a layer.
+    pub(super) fn take_over(&mut self, lead: TrackKey, layer: TrackKey) {
+        let Some(mut clock) = self.clocks.get(layer).cloned() else { return };
+        clock.arrived = clock.arrived.and(clock.offset); // It does not go back to where it arrived.
+        self.clocks.insert(lead, clock);
+        self.forget_relations(lead);
+        if let Some(clock) = self.clocks.get_mut(layer) {
+            clock.ahead_of_lead = Some(0);
+        }
+    }
+
+    /// Forgets how layers lie beside the track `lead`, which another stream is now.
+    fn forget_relations(&mut self, lead: TrackKey) {
+        let layers = self.clocks.iter_mut().filter(|(key, _)| key.kind == lead.kind && *key != lead);
+        layers.for_each(|(_, clock)| clock.ahead_of_lead = None);
     }
 
     /// Takes a sender report: `timestamp` and `wall` are the same moment.
@@ -159,6 +240,7 @@ impl Timeline {
         let arrived = since - timestamp;
         clock.arrive(arrived, since, rate);
         let offset = clock.offset.unwrap_or(arrived);
+        clock.note(timestamp);
         if key.kind != MediaKind::Video {
             return Ticks(timestamp + offset);
         }
@@ -182,6 +264,49 @@ impl Timeline {
         };
         self.clocks.get_or_insert_with(key, Clock::default).offset = Some(offset + step);
         Ticks(timestamp + offset + step)
+    }
+
+    /// Returns the place of a frame of a layer, as far as it is known beside the track that leads, and whether it is. A layer that has
+    /// begun moves by a little with every frame.
+    pub(super) fn place_layer(
+        &mut self,
+        (key, lead): (TrackKey, TrackKey),
+        timestamp: u32,
+        has_begun: bool,
+        now: Instant,
+    ) -> (Ticks, bool) {
+        let rate = clock_rate(key.kind);
+        let since = rate.ticks(now.saturating_duration_since(self.began)).0;
+        let clock = self.clocks.get_or_insert_with(key, Clock::default);
+        let timestamp = clock.timestamp.unwrap(timestamp);
+        clock.arrive(since - timestamp, since, rate);
+        clock.note(timestamp);
+        let ahead = self.relation(key, lead);
+        let leads = self.clocks.get(lead).and_then(|lead| lead.offset);
+        let Some(clock) = self.clocks.get_mut(key) else { return (Ticks(since), false) };
+        clock.ahead_of_lead = ahead;
+        let offset = clock.offset.unwrap_or(since - timestamp);
+        let target = ahead.zip(leads).map_or(offset, |(ahead, leads)| leads - ahead);
+        let step = target - offset;
+        let offset = offset + if has_begun { step.clamp(-STEP_MAX, STEP_MAX) } else { step };
+        clock.offset = Some(offset);
+        (Ticks(timestamp + offset), ahead.is_some() && leads.is_some())
+    }
+
+    /// Returns how far the timestamps of a layer are ahead of those of the track that leads.
+    fn relation(&self, key: TrackKey, lead: TrackKey) -> Option<i64> {
+        let (layer, lead) = (self.clocks.get(key)?, self.clocks.get(lead)?);
+        let known = layer.ahead_of_lead;
+        let Some((of_layer, of_lead)) = layer.report().zip(lead.report()) else { return known };
+        let micros = of_layer.wall.micros_since(of_lead.wall);
+        let stated =
+            of_layer.timestamp - of_lead.timestamp - Ticks(micros).rescale(ClockRate::MICROS, ClockRate::VIDEO).0;
+        if let Some(known) = known.filter(|known| (known - stated).abs() <= UNRELATED) {
+            return Some(known);
+        }
+        let pairs = layer.newest.iter().flat_map(|own| lead.newest.iter().map(move |other| own - other));
+        let nearest = pairs.min_by_key(|ahead| (ahead - stated).abs());
+        nearest.filter(|ahead| (ahead - stated).abs() <= ONE_PICTURE)
     }
 
     /// Returns how far a video frame must move: to match the audio of its moment, as far as the reports of both are

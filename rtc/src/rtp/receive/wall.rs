@@ -28,7 +28,7 @@ pub(super) struct Moment {
 }
 
 /// The reports of one sort of one stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reports {
     believed: Option<Moment>,
     /// The last report that was compared with the one before, and its arrival.
