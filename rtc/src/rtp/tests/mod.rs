@@ -8,4 +8,5 @@ mod layout;
 mod link;
 mod lossy_publisher;
 mod publisher;
+mod recovery;
 mod viewer;
