@@ -39,7 +39,7 @@ impl Default for Rtc {
             sessions: 2000,
             offers_per_second: 25,
             consent_timeout: Duration::from_secs(30),
-            repair_hold: Duration::from_millis(600),
+            repair_hold: Duration::from_millis(700),
         }
     }
 }

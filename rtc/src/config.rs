@@ -47,7 +47,7 @@ impl Config {
             announce: Vec::new(),
             sessions,
             consent: Duration::from_secs(30),
-            repair_hold: Duration::from_millis(600),
+            repair_hold: Duration::from_millis(700),
             calendar,
         }
     }

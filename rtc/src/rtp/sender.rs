@@ -57,6 +57,9 @@ pub const CATCH_UP_SPEED: u32 = 5;
 pub const HEADER_MAX: usize = 64;
 /// A sequence number starts below this, so that a receiver that misses the first packets guesses the rollover right.
 const SEQUENCE_START: u16 = 1 << 15;
+/// A report shows a round trip of twice the mean and this many microseconds at most. One report from a receiver that stood still for
+/// seconds made the round trip 0.7 s.
+const RTT_STEP: u32 = 50_000;
 /// The interval of sender reports, per track.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer that asks for a keyframe this long after its start gets the cached group once more, and again after two,
@@ -404,6 +407,7 @@ impl Sender {
             // The round trip is smoothed as in TCP (RFC 6298), so that one report delayed on its way does not stop repairs.
             let rtt = rtt.as_micros() as u32; // A round trip is less than 30 s.
             self.rtt_micros = Some(self.rtt_micros.map_or((rtt, 0), |(mean, variation)| {
+                let rtt = rtt.min(mean * 2 + RTT_STEP);
                 (mean - mean / 8 + rtt / 8, variation - variation / 4 + mean.abs_diff(rtt) / 4)
             }));
         }

@@ -2,7 +2,7 @@
 //! follows from it ([`decide`]).
 //!
 //! The mix gets stronger with the next report, and weaker slowly, because a path that lost packets loses them again. Loss is
-//! smoothed: over two intervals of [`INTERVAL`] as it rises, and over [`FADE`] as it falls. The hold stays for [`HOLD_KEPT`] after a shorter
+//! smoothed over [`FADE`], but for a report of far more loss than before, which counts half. The hold stays for [`HOLD_KEPT`] after a shorter
 //! one would do, because each change bends the receiver's time. One lost packet changes nothing: it counts an eighth.
 //!
 //! [`Sender`](super::Sender) carries the repeats and the hold out. A viewer without loss has no `Recovery`.
@@ -15,8 +15,13 @@ pub use mix::{Allowed, Mix, Path, Protection, RTT_UNKNOWN, decide};
 
 use super::feedback::ReceptionBlock;
 
-/// The time constant with which the loss falls: from 10 % to 1 % in 9 s.
+/// The time constant of the loss: from 10 % it falls to 1 % in 9 s.
 const FADE: Duration = Duration::from_secs(4);
+/// More loss than before by this factor and this share is a change, and less is chance: a second of 270 packets
+/// that loses 10 % loses 8 % to 12 %, and by bursts 4 % to 16 %.
+const RISE: (f32, f32) = (2.0, 0.02);
+/// The variance of one report counts as this at most: one that differs by five standard deviations.
+const DISPERSION_MAX: f32 = 25.0;
 /// The time for which the hold stays longer than it would have to be.
 const HOLD_KEPT: Duration = Duration::from_secs(10);
 /// This many lost packets in a report count as half of what is known.
@@ -42,8 +47,6 @@ pub struct Known {
     pub asked: u32,
     /// Those of them that were asked for again after a repeat.
     pub asked_again: u32,
-    /// The runs of packets in a row among those asked for.
-    pub runs: u32,
 }
 
 /// The recovery of one viewer's losses.
@@ -51,7 +54,8 @@ pub struct Known {
 pub struct Recovery {
     streams: Vec<Stream>,
     loss: f32,
-    burst: f32,
+    /// The variance of the lost packets of a report, over that of independent losses.
+    dispersion: f32,
     asked_again: f32,
     packets_per_second: f32,
     least: Option<Duration>,
@@ -69,7 +73,6 @@ struct Stream {
     at: Instant,
     asked: u32,
     asked_again: u32,
-    runs: u32,
 }
 
 /// A shorter hold that would do.
@@ -90,12 +93,16 @@ impl Recovery {
         allowed: &Allowed,
         now: Instant,
     ) -> Option<&Mix> {
-        let (loss, lost) = self.lost_since(block, known, now)?;
+        let (lost, expected) = self.lost_since(block, known, now)?;
+        let loss = lost / expected;
         let elapsed = self.reported.map_or(FADE, |before| now.saturating_duration_since(before));
         self.reported = Some(now);
-        let weight = match loss > self.loss {
+        let weight = match loss > self.loss * RISE.0 + RISE.1 {
             true => (lost / (2.0 * LOST_FULL)).clamp(0.125, 0.5),
-            false => elapsed.as_secs_f32() / (elapsed + FADE).as_secs_f32(),
+            false => {
+                self.follow_dispersion(lost, expected);
+                elapsed.as_secs_f32() / (elapsed + FADE).as_secs_f32()
+            }
         };
         self.loss += (loss - self.loss) * weight;
         // The shortest round trip is forgotten slowly, for a viewer whose network changes.
@@ -104,7 +111,7 @@ impl Recovery {
         self.least = Some(least);
         let path = Path {
             loss: self.loss,
-            burst: self.burst,
+            burst: f32::midpoint(self.dispersion, 1.0).max(1.0),
             asked_again: self.asked_again,
             round_trip: known.round_trip,
             variation: known.variation.min(round_trip / 2),
@@ -127,7 +134,7 @@ impl Recovery {
         self.loss
     }
 
-    /// Returns the share of packets that were lost since the report before, and their number. A report may be lost itself, so
+    /// Returns the number of packets that were lost since the report before, and of all since then. A report may be lost itself, so
     /// the counts since the beginning are compared.
     fn lost_since(&mut self, block: &ReceptionBlock, known: &Known, now: Instant) -> Option<(f32, f32)> {
         let new = Stream {
@@ -137,7 +144,6 @@ impl Recovery {
             at: now,
             asked: known.asked,
             asked_again: known.asked_again,
-            runs: known.runs,
         };
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == block.ssrc) else {
             if self.streams.len() == STREAMS_MAX {
@@ -163,11 +169,17 @@ impl Recovery {
         if asked >= LOST_FULL {
             let again = new.asked_again.wrapping_sub(before.asked_again) as f32 / asked;
             self.asked_again += (again.min(1.0) - self.asked_again) * 0.25;
-            let runs = new.runs.wrapping_sub(before.runs).max(1) as f32;
-            let burst = self.burst.max(1.0);
-            self.burst = burst + (asked / runs - burst) * 0.25;
         }
-        Some((lost / expected as f32, lost))
+        Some((lost, expected as f32))
+    }
+
+    /// Follows how much more the losses of reports vary than independent ones would. In runs of n packets on average, with
+    /// lengths as of Gilbert's model, they vary 2 n - 1 times as much. Requests do not tell the runs, because a receiver asks for
+    /// packets that were overtaken, too.
+    fn follow_dispersion(&mut self, lost: f32, expected: f32) {
+        let independent = (self.loss * (1.0 - self.loss) * expected).max(1.0);
+        let dispersion = ((lost - self.loss * expected).powi(2) / independent).min(DISPERSION_MAX);
+        self.dispersion += (dispersion - self.dispersion) * 0.1;
     }
 
     fn steady(&mut self, wanted: Duration, now: Instant) -> Duration {
@@ -301,5 +313,34 @@ mod tests {
             }
         }
         assert!((0.08..0.14).contains(&recovery.loss()), "{}", recovery.loss());
+    }
+
+    #[test]
+    fn bursts_show_in_the_variance_of_reports() {
+        for (burst, expected) in [(1_u64, 0.8..1.7_f32), (5, 3.0..8.0)] {
+            let (mut recovery, began) = (Recovery::default(), Instant::now());
+            let (mut random, mut lost, mut is_bad) = (crate::rtp::tests::fixture::Random(5), 0, false);
+            let mut sum = 0.0;
+            for second in 0..120_u32 {
+                for _ in 0..270 {
+                    // Gilbert's model at 10 %.
+                    is_bad = if is_bad { random.below(burst * 9 + 1) >= 9 } else { random.below(burst * 9) == 0 };
+                    lost += i32::from(is_bad);
+                }
+                let block = ReceptionBlock {
+                    ssrc: 7,
+                    fraction_lost: 1,
+                    cumulative_lost: lost,
+                    highest_sequence: second * 270,
+                    jitter: 0,
+                    last_sender_report: 0,
+                    delay: 0,
+                };
+                let now = began + Duration::from_secs(second.into());
+                recovery.handle_report(&block, &Known::default(), &ALLOWED, now);
+                sum += if second >= 60 { f32::midpoint(recovery.dispersion, 1.0) } else { 0.0 };
+            }
+            assert!(expected.contains(&(sum / 60.0)), "{burst}: {}", sum / 60.0);
+        }
     }
 }

@@ -43,8 +43,6 @@ pub struct RepairCounters {
     pub asked: u32,
     /// Those of them that were asked for again after a repeat could have arrived.
     pub asked_again: u32,
-    /// The runs of packets in a row among those asked for: by bursts of losses there are few.
-    pub runs: u32,
     /// Packets sent again, without further copies.
     pub repaired: u32,
     /// Further copies of packets sent again.
@@ -88,8 +86,6 @@ struct Stream {
 #[derive(Debug)]
 struct History {
     recent: [Option<Asked>; REMEMBERED],
-    /// The number of the packet that was last asked for the first time.
-    last: u64,
     waiting: VecDeque<Copy>,
     budget: f32,
     refilled: Instant,
@@ -171,8 +167,6 @@ impl Repairs {
             }
             None => {
                 counters.asked += 1;
-                counters.runs += u32::from(history.last.wrapping_add(1) != sequence);
-                history.last = sequence;
                 *slot = Some(Asked { sequence, repeated: now, is_again: false });
             }
         }
@@ -244,7 +238,6 @@ impl History {
     fn new(sent: u32, now: Instant) -> Self {
         Self {
             recent: [None; REMEMBERED],
-            last: u64::MAX - 1,
             waiting: VecDeque::new(),
             budget: BYTES_LEAST + STREAM_UNKNOWN / 2.0,
             refilled: now,

@@ -148,7 +148,6 @@ impl Sender {
             knows_round_trip,
             asked: counters.asked,
             asked_again: counters.asked_again,
-            runs: counters.runs,
         }
     }
 

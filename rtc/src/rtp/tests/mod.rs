@@ -8,5 +8,6 @@ mod layout;
 mod link;
 mod lossy_publisher;
 mod publisher;
+mod recovery;
 mod simulcast;
 mod viewer;

@@ -1,0 +1,317 @@
+//! Tests of a viewer's repairs in virtual time: our sender, a link that loses packets both ways, and a receiver that asks as
+//! Chromium does. It asks at once for what is missing, and again after the round trip, or after 100 ms if it does not know
+//! it, looked at every 20 ms, ten times at most.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use onmic_media::{AvSync, Codec, DateOffset};
+
+use super::fixture::{self, Random, WALL};
+use super::link::{IDS, repair};
+use crate::rtp::outgoing::Limits;
+use crate::rtp::recovery::{Allowed, Recovery};
+use crate::rtp::sender::RepairScratch;
+use crate::rtp::*;
+
+const MILLI: Duration = Duration::from_millis(1);
+const ALLOWED: Allowed =
+    Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(700) };
+/// Frames of the first seconds are not judged: reports of them say what the path loses.
+const SETTLED: Duration = Duration::from_secs(5);
+/// A frame that is this late beside the hold leaves a gap of 200 ms.
+const FREEZE: Duration = Duration::from_millis(167);
+
+#[derive(Clone, Copy)]
+struct Network {
+    loss: u64,
+    /// The mean length of a run of lost packets.
+    burst: u64,
+    delay: Duration,
+}
+
+enum Event {
+    Media(u64),
+    Nack(Vec<u64>),
+    Report { lost: i32, highest: u64 },
+}
+
+/// One direction of the link (Gilbert's model).
+struct Way {
+    network: Network,
+    random: Random,
+    is_bad: bool,
+}
+
+impl Way {
+    fn loses(&mut self) -> bool {
+        let Network { loss, burst, .. } = self.network;
+        if burst <= 1 {
+            return self.random.chance(loss);
+        }
+        let enter = 1_000_000 * loss / (burst * (100 - loss));
+        self.is_bad = match self.is_bad {
+            true => self.random.below(burst) > 0,
+            false => self.random.below(1_000_000) < enter,
+        };
+        self.is_bad
+    }
+}
+
+/// What a receiver that asks as Chromium does has, and lacks.
+struct Receiver {
+    interval: Duration,
+    highest: Option<u64>,
+    missing: BTreeMap<u64, (Instant, u8)>,
+    received: HashSet<u64>,
+    lost: i32,
+}
+
+impl Receiver {
+    /// Takes in a packet, and returns what it asks for.
+    fn receive(&mut self, sequence: u64, is_repeat: bool, now: Instant) -> Vec<u64> {
+        self.received.insert(sequence);
+        self.missing.remove(&sequence);
+        let highest = *self.highest.get_or_insert(sequence);
+        if is_repeat || sequence <= highest {
+            return Vec::new();
+        }
+        self.highest = Some(sequence);
+        let new: Vec<_> = (highest + 1..sequence).filter(|sequence| !self.received.contains(sequence)).collect();
+        self.missing.extend(new.iter().map(|sequence| (*sequence, (now, 1))));
+        self.lost += new.len() as i32;
+        new
+    }
+
+    fn ask_again(&mut self, now: Instant) -> Vec<u64> {
+        self.missing.retain(|_, (_, asked)| *asked < 10);
+        let due = self.missing.iter_mut().filter(|(_, (at, _))| now - *at >= self.interval);
+        due.map(|(sequence, missing)| {
+            *missing = (now, missing.1 + 1);
+            *sequence
+        })
+        .collect()
+    }
+}
+
+/// What became of the frames.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// How late each frame was complete, in milliseconds, without the time of the way.
+    late: Vec<u64>,
+    frames: usize,
+    /// Frames that were complete after the time for which they were held back.
+    past_hold: usize,
+    /// Frames that were complete so much later that video stood still.
+    frozen: usize,
+    /// Packets that were sent, and those sent again.
+    packets: (usize, usize),
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.late.extend(other.late);
+        self.frames += other.frames;
+        self.past_hold += other.past_hold;
+        self.frozen += other.frozen;
+        self.packets = (self.packets.0 + other.packets.0, self.packets.1 + other.packets.1);
+    }
+
+    fn percentile(&mut self, percent: usize) -> u64 {
+        self.late.sort_unstable();
+        self.late[(self.late.len() - 1) * percent / 100]
+    }
+}
+
+/// Sends 20 s of video. `follows` says whether the sender follows what the path loses.
+fn watch(network: Network, seed: u64, follows: bool) -> Outcome {
+    let began = Instant::now();
+    let frames = fixture::synthetic(began, 600, 120, (40_000, 9_000));
+    let mut outgoing = Outgoing::new(Codec::H264, Limits::default()).unwrap();
+    let config = SenderConfig {
+        ssrc: 7,
+        payload_type: 96,
+        extensions: IDS,
+        mid: Mid::new("0").unwrap(),
+        resend: repair(),
+        sequence: 0,
+        timestamp: 0,
+        sync: AvSync::LipSync,
+    };
+    let mut sender = Sender::new(config, &outgoing);
+    sender.start(&outgoing, began);
+    let way = |seed: u64| Way { network, random: Random(seed * 2 + 1), is_bad: false };
+    let (mut down, mut up) = (way(seed * 31 + 7), way(seed * 57 + 3));
+    let mut receiver = Receiver {
+        interval: if follows { network.delay * 2 } else { 100 * MILLI },
+        highest: None,
+        missing: BTreeMap::new(),
+        received: HashSet::new(),
+        lost: 0,
+    };
+    let (mut events, mut count) = (BTreeMap::new(), 0_u64);
+    let (mut recovery, mut transport, mut scratch) = (Recovery::default(), 0, RepairScratch::default());
+    // Each frame: when it was sent, its hold, and its packets that are missing.
+    let mut sent: Vec<(Instant, Duration, HashSet<u64>)> = Vec::new();
+    let (mut frame_of, mut outcome) = (BTreeMap::new(), Outcome::default());
+    let mut next = 0;
+    for milli in 0..21_500_u32 {
+        let now = began + milli * MILLI;
+        let mut send = |way: &mut Way, event: Event| {
+            count += 1;
+            if !way.loses() {
+                events.insert((now + network.delay, count), event);
+            }
+        };
+        if let Some(frame) = frames.get(next).filter(|frame| frame.arrived <= now) {
+            next += 1;
+            outgoing.push(frame);
+            while let Some(packets) = sender.poll_frame(&outgoing, now) {
+                let mut numbers = HashSet::new();
+                for packet in packets.iter() {
+                    let mut buffer = [0; HEADER_MAX];
+                    let header = sender.header(&packet, &mut transport, &mut buffer);
+                    let sequence = u64::from(packet::Incoming::parse(header).unwrap().sequence);
+                    numbers.insert(sequence);
+                    frame_of.insert(sequence, sent.len());
+                    outcome.packets.0 += 1;
+                    send(&mut down, Event::Media(sequence));
+                }
+                sent.push((now, recovery.mix().hold, numbers));
+            }
+        }
+        while let Some(Repaired::New { payload, .. }) = sender.poll_copy(&outgoing, now, &mut transport, &mut scratch) {
+            outcome.packets.1 += 1;
+            send(&mut down, Event::Media(u64::from(u16::from_be_bytes([payload[0], payload[1]])) | 1 << 32));
+        }
+        if milli % 20 == 0 {
+            let again = receiver.ask_again(now);
+            if !again.is_empty() {
+                send(&mut up, Event::Nack(again));
+            }
+        }
+        if milli % 1000 == 999 {
+            let highest = receiver.highest.unwrap_or(0);
+            send(&mut up, Event::Report { lost: receiver.lost, highest });
+        }
+        let later = events.split_off(&(now + MILLI, 0));
+        for (_, event) in std::mem::replace(&mut events, later) {
+            let mut send = |way: &mut Way, event: Event| {
+                count += 1;
+                if !way.loses() {
+                    events.insert((now + network.delay, count), event);
+                }
+            };
+            match event {
+                Event::Media(number) => {
+                    let (sequence, is_repeat) = (number & 0xffff, number >> 32 == 1);
+                    let asked = receiver.receive(sequence, is_repeat, now);
+                    if !asked.is_empty() {
+                        send(&mut up, Event::Nack(asked));
+                    }
+                    let (at, hold, missing) = &mut sent[frame_of[&sequence]];
+                    if missing.remove(&sequence) && missing.is_empty() && *at >= began + SETTLED {
+                        let late = (now - *at).saturating_sub(network.delay);
+                        outcome.frames += 1;
+                        outcome.late.push(late.as_millis() as u64);
+                        outcome.past_hold += usize::from(late > *hold);
+                        outcome.frozen += usize::from(late > *hold + FREEZE);
+                    }
+                }
+                Event::Nack(asked) => {
+                    for lost in asked {
+                        let repaired = sender.repair(lost as u16, &outgoing, now, &mut transport, &mut scratch);
+                        if repaired.is_some() {
+                            outcome.packets.1 += 1;
+                            send(&mut down, Event::Media(lost | 1 << 32));
+                        }
+                    }
+                }
+                Event::Report { lost, highest } => {
+                    let wall = WALL.offset_micros((now - began).as_micros() as i64);
+                    let stated = wall.offset_micros(-(2 * network.delay.as_micros() as i64));
+                    let block = ReceptionBlock {
+                        ssrc: 7,
+                        fraction_lost: 0,
+                        cumulative_lost: lost,
+                        highest_sequence: highest as u32,
+                        jitter: 0,
+                        last_sender_report: (DateOffset::default().date(stated).ntp() >> 16) as u32,
+                        delay: 0,
+                    };
+                    sender.handle_reception(&block, wall);
+                    if follows && let Some(mix) = recovery.handle_report(&block, &sender.known(true), &ALLOWED, now) {
+                        sender.set_mix(mix);
+                    }
+                }
+            }
+        }
+    }
+    // A frame that never was complete stands still, too.
+    let never = |(at, _, missing): &&(Instant, Duration, HashSet<u64>)| !missing.is_empty() && *at >= began + SETTLED;
+    let never = sent.iter().filter(never).count();
+    outcome.frames += never;
+    outcome.past_hold += never;
+    outcome.frozen += never;
+    outcome
+}
+
+fn watch_all(network: Network, follows: bool) -> Outcome {
+    let mut all = Outcome::default();
+    (0..50).for_each(|seed| all.add(watch(network, seed, follows)));
+    all
+}
+
+/// Returns the permille of frames that are past their hold, and those that freeze, and what repeats cost in percent.
+fn shares(outcome: &Outcome) -> (usize, usize, usize) {
+    let permille = |count: usize| count * 1000 / outcome.frames;
+    (permille(outcome.past_hold), permille(outcome.frozen), outcome.packets.1 * 100 / outcome.packets.0)
+}
+
+#[test]
+fn frames_are_complete_before_they_are_shown_at_ten_percent_of_loss() {
+    let network = Network { loss: 10, burst: 1, delay: 25 * MILLI };
+    let (mut before, mut after) = (watch_all(network, false), watch_all(network, true));
+    let text = format!(
+        "before {:?} p99 {} ms, after {:?} p99 {} ms",
+        shares(&before),
+        before.percentile(99),
+        shares(&after),
+        after.percentile(99)
+    );
+    eprintln!("{text}");
+    let (past_hold, frozen, cost) = shares(&after);
+    assert!(past_hold <= 17 && frozen <= 1 && cost <= 30, "{text}");
+}
+
+#[test]
+fn video_goes_on_at_thirty_percent_of_loss() {
+    let network = Network { loss: 30, burst: 1, delay: 50 * MILLI };
+    let (mut before, mut after) = (watch_all(network, false), watch_all(network, true));
+    let text = format!(
+        "before {:?} p99 {} ms, after {:?} p99 {} ms",
+        shares(&before),
+        before.percentile(99),
+        shares(&after),
+        after.percentile(99)
+    );
+    eprintln!("{text}");
+    let (past_hold, frozen, cost) = shares(&after);
+    assert!(past_hold <= 30 && frozen <= 10 && cost <= 130, "{text}");
+}
+
+#[test]
+fn bursts_of_losses_are_outlasted() {
+    let network = Network { loss: 10, burst: 5, delay: 50 * MILLI };
+    let mut after = watch_all(network, true);
+    let text = format!("{:?} p99 {} ms", shares(&after), after.percentile(99));
+    eprintln!("{text}");
+    let (past_hold, frozen, cost) = shares(&after);
+    assert!(past_hold <= 30 && frozen <= 10 && cost <= 40, "{text}");
+}
+
+#[test]
+fn a_clean_path_gets_no_repeats_and_no_hold() {
+    let mut outcome = watch(Network { loss: 0, burst: 1, delay: 25 * MILLI }, 1, true);
+    assert_eq!((outcome.frames, outcome.past_hold, outcome.packets.1, outcome.percentile(100)), (450, 0, 0, 0));
+}
