@@ -429,40 +429,39 @@ impl Incoming {
         let key = section.config.key;
         for arrived in completed.drain(..) {
             let verdict = section.judge(index, &arrived, now);
-            let report = section.streams[index].report;
-            let ready = arrived.ready.min(now);
-            if let Some(spare) = section.streams[index].spare(round_trip) {
-                release.note(ready, spare, now);
-            }
-            if let Some(layer) = section.layer(index, now) {
+            let (ready, report) = (arrived.ready.min(now), section.streams[index].report);
+            let spare = section.streams[index].spare(round_trip);
+            let mut publish = |key, place| {
+                counters.frames += 1;
+                spare.inspect(|spare| release.note(ready, *spare, now));
+                release.push(arrival(key, place, &arrived), ready);
+            };
+            let mut is_left_out = verdict == Verdict::LeftOut;
+            let layer = section.layer(index, now);
+            if let Some(layer) = layer {
                 let own = TrackKey::new(key.kind, layer.rendition);
                 let (place, is_related) = timeline.place_layer((own, key), arrived.timestamp, layer.has_begun, ready);
                 if let Some((wall, timestamp)) = report.filter(|_| !layer.has_begun) {
                     timeline.sender_report(own, timestamp, wall, now);
                 }
                 if section.begin_layer(index, arrived.assembled.keyframe, is_related, now) {
-                    counters.frames += 1;
-                    release.push(arrival(own, place, &arrived), ready);
-                } else if verdict == Verdict::LeftOut {
-                    counters.other_layer += 1;
+                    publish(own, place);
+                    is_left_out = false;
                 }
                 if verdict == Verdict::TakesLead && layer.has_begun {
                     timeline.take_over(key, own); // It leads where it was.
-                    release.push(arrival(key, place, &arrived), ready);
+                    publish(key, place);
                     continue;
                 }
-            } else if verdict == Verdict::LeftOut {
-                counters.other_layer += 1;
             }
             if verdict == Verdict::LeftOut {
+                counters.other_layer += u64::from(is_left_out);
                 continue;
             }
             if verdict == Verdict::TakesLead {
-                timeline.restart_beside_layers(key, arrived.timestamp, report, now);
+                timeline.restart_beside_layers(key, arrived.timestamp, report, ready);
             }
-            counters.frames += 1;
-            let place = timeline.place(key, arrived.timestamp, ready);
-            release.push(arrival(key, place, &arrived), ready);
+            publish(key, timeline.place(key, arrived.timestamp, ready));
             if let (Verdict::TakesLead, Some((wall, timestamp))) = (verdict, report) {
                 timeline.sender_report(key, timestamp, wall, now);
             }
