@@ -16,7 +16,7 @@ pub use name::{
     DISPLAY_NAME_MAX, InvalidName, NAME_MAX, ParticipantName, PersonId, RoomName, SOURCE_NAME_MAX, SourceName,
     TITLE_MAX,
 };
-pub use playout::{InvalidPlayoutDelay, PLAYOUT_DELAY_MAX, Playout};
+pub use playout::{InvalidPlayoutDelay, PLAYOUT_DELAY_MAX_MS, Playout};
 pub use principal::Principal;
 pub use seat::{InvalidSeat, SeatNo};
 pub use sync::{AvSync, InvalidAvSync};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use onmic_names::{DISPLAY_NAME_MAX, PLAYOUT_DELAY_MAX, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
+use onmic_names::{DISPLAY_NAME_MAX, PLAYOUT_DELAY_MAX_MS, PersonId, RoomName, SEATS_MAX, SeatNo, TITLE_MAX};
 
 /// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,11 +257,7 @@ impl fmt::Display for Refused {
             ),
             Self::Seats(seats) => write!(f, "{seats} seats are too many. A room has 0 to {SEATS_MAX}."),
             Self::PlayoutDelay => {
-                write!(
-                    f,
-                    "The delay of playout is too long. Set it between 0 and {} ms.",
-                    PLAYOUT_DELAY_MAX.as_millis()
-                )
+                write!(f, "The delay of playout is too long. Set it between 0 and {} ms.", PLAYOUT_DELAY_MAX_MS)
             }
             Self::Timeout(name) => {
                 write!(f, "The timeout {name} is out of bounds. Set it between 100 ms and 24 h.")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onmic_names::{AvSync, PLAYOUT_DELAY_MAX, Playout, SEATS_MAX, TITLE_MAX, is_line};
+use onmic_names::{AvSync, PLAYOUT_DELAY_MAX_MS, Playout, SEATS_MAX, TITLE_MAX, is_line};
 
 use crate::command::Authority;
 use crate::refused::Refused;
@@ -97,7 +97,7 @@ pub struct Settings {
     pub host_leaves: HostLeaves,
     /// How audio and video reach WebRTC viewers of the room who do not choose for themselves.
     pub sync: AvSync,
-    /// How far behind they play at least, in ms, up to [`PLAYOUT_DELAY_MAX`].
+    /// How far behind they play at least, in ms, up to [`PLAYOUT_DELAY_MAX_MS`].
     pub playout_delay_ms: u16,
     /// The longest that each state may wait.
     pub timeouts: Timeouts,
@@ -121,7 +121,7 @@ impl Default for Settings {
 impl Settings {
     /// Returns how WebRTC viewers play who do not choose for themselves.
     pub fn playout(&self) -> Playout {
-        Playout { sync: self.sync, delay: Duration::from_millis(self.playout_delay_ms.into()) }
+        Playout { sync: self.sync, delay_ms: self.playout_delay_ms }
     }
 
     pub(crate) fn check(&self) -> Result<(), Refused> {
@@ -131,7 +131,7 @@ impl Settings {
         if self.seats > SEATS_MAX {
             return Err(Refused::Seats(self.seats));
         }
-        if self.playout().delay > PLAYOUT_DELAY_MAX {
+        if self.playout_delay_ms > PLAYOUT_DELAY_MAX_MS {
             return Err(Refused::PlayoutDelay);
         }
         let out_of_bounds = |&(_, timeout): &(_, Duration)| timeout < TIMEOUT.0 || timeout > TIMEOUT.1;

@@ -4,7 +4,6 @@
 //! preference is the server's, not the browser's.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -143,8 +142,8 @@ pub(crate) struct Sending {
     pub(crate) key: TrackKey,
     pub(crate) codec: Codec,
     pub(crate) config: SenderConfig,
-    /// How far behind the viewer plays at least.
-    pub(crate) delay: Duration,
+    /// How far behind the viewer plays at least, in ms.
+    pub(crate) delay_ms: u16,
     accept: Accept,
 }
 
@@ -193,7 +192,7 @@ pub(crate) fn send(
         source: Some(source),
         fmtp: None,
     };
-    Some(Sending { key, codec, config, delay: streams.playout().delay, accept })
+    Some(Sending { key, codec, config, delay_ms: streams.playout().delay_ms, accept })
 }
 
 /// Plans to send a track that the feed does not have yet. `None` if the section takes no codec that the track could be

@@ -11,7 +11,7 @@
 //! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
@@ -56,9 +56,9 @@ fn not_live(what: &str) -> Problem {
 /// it. A player that delays audio by itself has both in step from the start; without that a browser takes some 15 s.
 const PLAYOUT_DELAY: HeaderName = HeaderName::from_static("onmic-playout-delay");
 
-fn with_delay(mut response: Response, delay: Duration) -> Response {
-    if let Ok(ms @ 1..) = u64::try_from(delay.as_millis()) {
-        response.headers_mut().insert(PLAYOUT_DELAY, ms.into());
+fn with_delay(mut response: Response, delay_ms: u16) -> Response {
+    if delay_ms > 0 {
+        response.headers_mut().insert(PLAYOUT_DELAY, delay_ms.into());
     }
     response
 }
@@ -79,7 +79,7 @@ impl Signalling {
         // A player that waits for a publisher asks again and again. That costs little until there is something to watch.
         self.offers.watch(counted.as_ref(), Instant::now())?;
         match self.rtc.watch(offer, feed, playout, holder).await {
-            Ok(answer) => Ok(with_delay(session::created(answer, &self.ice_servers), playout.delay)),
+            Ok(answer) => Ok(with_delay(session::created(answer, &self.ice_servers), playout.delay_ms)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
                 if matches!(refused, OfferRefused::NothingInCommon { .. }) {
@@ -109,7 +109,7 @@ fn asked_playout(mut playout: Playout, uri: &Uri) -> Result<Playout, Problem> {
     }
     if let Some(delay) = asked("playout_delay") {
         let invalid = |invalid: InvalidPlayoutDelay| Problem::bad_request(invalid.to_string());
-        playout.delay = Playout::parse_delay(delay).map_err(invalid)?;
+        playout.delay_ms = Playout::parse_delay(delay).map_err(invalid)?;
     }
     Ok(playout)
 }

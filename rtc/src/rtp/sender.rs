@@ -34,7 +34,7 @@ mod span;
 
 use std::time::{Duration, Instant};
 
-use onmic_media::name::PLAYOUT_DELAY_MAX;
+use onmic_media::name::PLAYOUT_DELAY_MAX_MS;
 use onmic_media::track::PAST_MAX;
 use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
@@ -173,8 +173,8 @@ pub struct Sender {
     payload_type: u8,
     fraction_lost: u8,
     sync: AvSync,
-    /// The least delay of playout.
-    floor: Duration,
+    /// The least delay of playout, in ms.
+    floor_ms: u16,
     is_video: bool,
     phase: Phase,
     started: Option<Instant>,
@@ -222,7 +222,7 @@ impl Sender {
             payload_type: config.payload_type & 0x7f,
             fraction_lost: 0,
             sync: config.sync,
-            floor: Duration::ZERO,
+            floor_ms: 0,
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
             started: None,
@@ -250,9 +250,9 @@ impl Sender {
         Self { dates: offset, ..self }
     }
 
-    /// Tells the receiver to play at least this far behind, up to [`PLAYOUT_DELAY_MAX`].
-    pub fn delayed_by(self, floor: Duration) -> Self {
-        Self { floor: floor.min(PLAYOUT_DELAY_MAX), ..self }
+    /// Tells the receiver to play at least this many ms behind, up to [`PLAYOUT_DELAY_MAX_MS`].
+    pub fn delayed_by(self, floor_ms: u16) -> Self {
+        Self { floor_ms: floor_ms.min(PLAYOUT_DELAY_MAX_MS), ..self }
     }
 
     /// Begins to send. Call it once the peer is connected.
@@ -579,7 +579,7 @@ impl Sender {
                 AvSync::LipSync => frame.playout_delay,
                 AvSync::PictureFirst => PlayoutDelay::default(),
             };
-            let delay = delay.at_least(PlayoutDelay::units(self.floor));
+            let delay = delay.at_least(PlayoutDelay::units(Duration::from_millis(self.floor_ms.into())));
             writer.extension(ids.playout_delay, &hold::at_least(delay, hold).bytes());
         }
         if frame.states_capture {

@@ -83,7 +83,7 @@ pub(super) struct ViewerTrack {
 
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
-        let sender = Sender::new(planned.config, outgoing).dated_by(dates).delayed_by(planned.delay);
+        let sender = Sender::new(planned.config, outgoing).dated_by(dates).delayed_by(planned.delay_ms);
         Self { id, key: planned.key, sender }
     }
 }

@@ -592,7 +592,7 @@ const NOTHING_READ = { latency: null, readings: null };
 
 type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
 
-const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX in names/src/playout.rs. The node refuses more.
+const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX_MS in names/src/playout.rs. The node refuses more.
 
 function delayOf(asked: number | undefined): number | undefined {
   return asked === undefined ? undefined : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));

@@ -673,7 +673,7 @@ fn a_viewer_is_told_to_delay_video_for_its_audio_unless_video_comes_first_and_as
     ] {
         let mut outgoing = filled(&frames[..10]);
         let config = SenderConfig { sync, ..config(Resend::Never) };
-        let mut sender = Sender::new(config, &outgoing).delayed_by(delay * MILLI);
+        let mut sender = Sender::new(config, &outgoing).delayed_by(delay);
         sender.start(&outgoing, frames[9].arrived);
         outgoing.hold_for_sound(53 * MILLI);
         let (mut stated, mut transport) = (Vec::new(), 0);
