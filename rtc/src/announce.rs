@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::config::TcpPort;
 use crate::error::Error;
 use crate::sdp::Candidate;
 

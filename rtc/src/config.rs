@@ -35,15 +35,6 @@ pub struct Config {
     pub calendar: Arc<Calendar>,
 }
 
-/// The port of the TCP listener, as candidates state it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpPort {
-    /// The port that the listener is bound to.
-    pub number: u16,
-    /// Whether an announced port is that of TCP too, because both protocols have one number here.
-    pub is_as_announced: bool,
-}
-
 impl Config {
     /// Returns settings for tests and benches: one shard on a port of loopback that the system chooses.
     pub fn on_loopback(sessions: usize, calendar: Arc<Calendar>) -> Self {
