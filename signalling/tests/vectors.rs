@@ -24,7 +24,7 @@ use onmic_media::{
     SourceName, Ticks, TrackKey,
 };
 use onmic_rtc::{Config, Rtc};
-use onmic_signalling::{Offers, Signalling, name_offers};
+use onmic_signalling::{IceServers, Offers, Signalling, name_offers};
 use tower::ServiceExt;
 
 const H264: &[u8] = include_bytes!("../../media/tests/fixtures/h264_baseline.h264");
@@ -395,7 +395,7 @@ fn node_with(gate: impl Gate, offers: Offers) -> (Router, Rtc, onmic_media::Publ
         gate: Arc::new(gate),
         offers: Arc::new(offers),
         rtc: rtc.clone(),
-        ice_servers: Arc::new(ice_servers),
+        ice_servers: IceServers { plain: Arc::new(ice_servers), turn: None },
         playout: Arc::new(|_| onmic_media::Playout::default()),
         has_place: Arc::new(|_| true),
     };

@@ -1,3 +1,5 @@
+//! What comes on a TCP connection of WebRTC: the frames are the same wherever the bytes are cut, and written they are these bytes.
+
 use onmic_rtc::transport::framing::{self, HEADER};
 
 /// Takes one input: the first byte says how long the reads are.

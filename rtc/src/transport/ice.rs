@@ -353,7 +353,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use rand::rngs::StdRng;
-    use rand::{RngCore, SeedableRng};
+    use rand::{Rng, RngCore, SeedableRng};
     use rtc_stun::attributes::{ATTR_ERROR_CODE, ATTR_XORMAPPED_ADDRESS, RawAttribute};
     use rtc_stun::error_code::ErrorCodeAttribute;
     use rtc_stun::message::{Getter, TransactionId};
