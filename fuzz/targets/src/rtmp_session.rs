@@ -123,7 +123,7 @@ impl Driver {
                     self.sink.push(arrival, self.now);
                 }
                 while let Some(more) = self.publisher.more() {
-                    if let Ok(arrival) = more {
+                    if let Ok(Taken::Frame(arrival)) = more {
                         self.sink.push(arrival, self.now);
                     }
                 }
