@@ -8,6 +8,7 @@ use rtc_sdp::description::common::{Address, Attribute, ConnectionInformation};
 use rtc_sdp::description::media::{MediaDescription, MediaName, RangedPort};
 use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription};
 
+use super::attribute::{flag, value};
 use super::candidate::{Candidate, candidate_attributes};
 use super::codec::Chosen;
 use super::extension::TRANSPORT_CC;
@@ -266,12 +267,4 @@ fn sources(source: &Source, attributes: &mut Vec<Attribute>) {
     for ssrc in std::iter::once(source.ssrc).chain(source.rtx_ssrc) {
         attributes.push(value("ssrc", format!("{ssrc} cname:{}", source.cname)));
     }
-}
-
-pub(super) fn flag(key: &str) -> Attribute {
-    Attribute::new(key.to_owned(), None)
-}
-
-pub(super) fn value(key: &str, value: String) -> Attribute {
-    Attribute::new(key.to_owned(), Some(value))
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use rtc_sdp::description::common::Attribute;
 
-use super::answer::{flag, value};
+use super::attribute::{flag, value};
 
 /// The preferences of the two types (RFC 8445 5.1.2.2). UDP has the one that host candidates should have. Browsers give theirs of TCP 90.
 const UDP_PREFERENCE: u32 = 126;

@@ -5,6 +5,7 @@
 //! and ICE restarts exchange a [`Fragment`] (RFC 8840).
 
 mod answer;
+mod attribute;
 mod candidate;
 #[cfg(any(test, feature = "client"))]
 pub mod client;

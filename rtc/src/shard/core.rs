@@ -21,7 +21,6 @@ use self::strays::Speakers;
 use super::awaited::Awaited;
 use super::metric::Metrics;
 use super::outbox::Outbox;
-use super::ports::Ports;
 use super::publisher::Publisher;
 use super::reason::Reason;
 use super::session::{Role, Session};
@@ -35,6 +34,7 @@ use crate::transport::{
     CloseReason, ConnectionId, Credentials, DatagramKind, Dropped, Identity, Input, Peer, PeerConfig, Route, State,
     classify, stun_local_ufrag,
 };
+use crate::{tcp, udp};
 
 /// The values that all sessions of a shard share.
 #[derive(Clone)]
@@ -118,8 +118,8 @@ impl Core {
     }
 
     /// Passes the counters of the socket and the connections on to the metrics.
-    pub(super) fn count(&mut self, ports: &Ports) {
-        self.metrics.count(ports, Instant::now());
+    pub(super) fn count(&mut self, counters: (udp::Counters, tcp::Counters)) {
+        self.metrics.count(counters, Instant::now());
     }
 
     pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut impl Outbox) {

@@ -6,7 +6,6 @@ use metrics::{Counter, Histogram, counter, histogram};
 use onmic_media::metric::{self, Latency, Network, Repair};
 use onmic_media::{DropReason, MediaKind};
 
-use super::ports::Ports;
 use crate::rtp::sender::RepairCounters;
 use crate::transport::Dropped;
 use crate::{tcp, udp};
@@ -133,12 +132,11 @@ impl Metrics {
 
     /// Passes on what the ports counted since the last call. Does nothing within [`INTERVAL`] of
     /// it.
-    pub(super) fn count(&mut self, ports: &Ports, now: Instant) {
+    pub(super) fn count(&mut self, new: (udp::Counters, tcp::Counters), now: Instant) {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             return;
         }
         self.last = Some(now);
-        let new = (ports.udp.counters(), ports.tcp.counters());
         let ((udp, old_udp), (tcp, old_tcp)) = ((new.0, self.passed_on.0), (new.1, self.passed_on.1));
         self.sent_packets.increment(udp.sent - old_udp.sent + tcp.sent - old_tcp.sent);
         self.sent_bytes.increment(udp.sent_bytes - old_udp.sent_bytes + tcp.sent_bytes - old_tcp.sent_bytes);

@@ -270,7 +270,7 @@ async fn drive(
             ports.turn(&mut core, connection, Instant::now());
         }
         ports.tidy(&mut core, Instant::now());
-        core.count(&ports);
+        core.count((ports.udp.counters(), ports.tcp.counters()));
     };
     core.close_all(Instant::now(), &mut ports);
     ports.tidy(&mut core, Instant::now());
