@@ -1,10 +1,10 @@
-//! Every test run simulates 300 seeds; `examples/simulate.rs` simulates any number.
+//! Every test run simulates 400 seeds; `examples/simulate.rs` simulates any number.
 
 use onmic_room::simulation::{Report, run};
 
 #[test]
-fn three_hundred_seeds_break_no_rule_and_give_every_event() {
-    let total = (0..300).map(|seed| run(seed, 100)).fold(Report::default(), Report::plus);
+fn four_hundred_seeds_break_no_rule_and_give_every_event() {
+    let total = (0..400).map(|seed| run(seed, 100)).fold(Report::default(), Report::plus);
     assert!(total.events.len() >= 28, "some kinds of events do not occur: {total:?}");
 }
 

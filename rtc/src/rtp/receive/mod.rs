@@ -5,6 +5,7 @@
 //! ([`section`]). The codec of a stream is that of the payload type that arrives, which may change with every frame.
 
 pub mod depacketize;
+mod layer;
 mod loss;
 mod markers;
 mod reception;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use onmic_media::{Rendition, TrackKey};
 
+use super::layer::Layer;
 use super::stream::{Arrived, Stream};
 use super::{IncomingCounters, StreamConfig};
 use crate::rtp::packet::{Incoming as Packet, Mid};
@@ -47,14 +48,6 @@ pub(super) struct Section {
     first: u8,
     /// The further renditions whose streams have given their places to others.
     lost: Vec<Rendition>,
-}
-
-/// A layer as a further rendition.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layer {
-    pub(super) rendition: Rendition,
-    pub(super) has_begun: bool,
-    since: Instant,
 }
 
 /// The outcome of a frame.

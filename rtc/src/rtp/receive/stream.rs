@@ -18,12 +18,12 @@ use bytes::Bytes;
 use onmic_media::{Codec, LeftOut, MediaKind, Ticks};
 
 use super::depacketize::{Assembled, Depacketizer, Unusable};
+use super::layer::Layer;
 use super::loss::{Between, Found, Losses};
 use super::markers::Markers;
 use super::reception::Reception;
 use super::reorder::{Held, Place, Reorder};
 use super::round_trip::RoundTrip;
-use super::section::Layer;
 use super::timeline::clock_rate;
 use super::{IncomingCounters, StreamConfig};
 use crate::rtp::ntp::Ntp;
