@@ -8,7 +8,7 @@ import { rounded } from "../lib/numbers.js";
 import { waitFor } from "../lib/wait.js";
 import { watchPage } from "../lib/watch_page.js";
 
-const WITHIN_MS = 5000;
+const WITHIN_MS = 10_000;
 
 /** Measures in the page the longest time without a new frame on top, until it is asked for. */
 function watchGaps() {

@@ -78,6 +78,9 @@ endToEnd("a_viewer_that_loses_udp_goes_on_over_tcp_after_an_ice_restart", async 
   const began = Date.now();
   const restarted = await viewer.call("restartIce");
   assert.equal(restarted.status, 200, restarted.body);
+  // Frames of before may still be shown from the buffer.
+  await viewer.waitFor("the way over TCP", ({ statistics }) => statistics.way?.protocol === "tcp", 15_000);
+  await viewer.reset();
   await viewer.waitForFrames(1, 10_000);
   stage.say(`video goes on ${Date.now() - began} ms after UDP is lost`);
   await pause(1500);
