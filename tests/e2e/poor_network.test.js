@@ -65,7 +65,7 @@ endToEnd(
     assert.match(await page.text(), /loses too much for WebRTC/);
     const reason = Object.keys(whepGivenUp)[0];
     await waitFor(`${reason} to be counted`, () => gateway.metric("onmic_whep_given_up_total", { reason }));
-    assert.equal(reason, "lossy");
+    assert.ok(["lossy", "frozen"].includes(reason), reason); // How much of the time is frozen decides which of them is seen first.
 
     relay.up.lossPercent = 0;
     relay.down.lossPercent = 0;
