@@ -59,12 +59,12 @@ for (const [name, start, address, opus] of [
       const { relay, page } = pages.at(-1);
       await Promise.all(pages.slice(0, -1).map((other) => other.page.close()));
       relay.down.loses = () => false;
-      await page.plays("whep", 40_000); // It is tried again after a wait, and judged for some seconds.
+      await page.plays("whep", 100_000); // It is tried again after 30 s, or 60 s if one began before, and judged for some seconds.
 
       const without = await watchPage(browser, gateway.url("/watch/dark"), { lacks: ["H264", "VP8"] });
       await without.plays("hls");
       assert.ok((await counted("no_codec")) > 0);
     },
-    { timeout: 110_000, skip: address === null && "this machine has loopback alone" },
+    { timeout: 180_000, skip: address === null && "this machine has loopback alone" },
   );
 }
