@@ -7,7 +7,8 @@ import { browserNow } from './node_clock';
 import type { SessionClock } from './session_clock';
 import type { SessionReadings } from './stats';
 
-const NO_RTP: Readonly<RtpReadings> = {
+/** The readings of a session that has received nothing. */
+export const NO_RTP: Readonly<RtpReadings> = {
   frames: 0,
   packets: 0,
   lost: 0,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type NetworkReadings, NetworkWatch, type RtpReadings, type Verdict } from '../../src/player/network_watch';
 import { MEDIA_REASONS } from '../../src/player/transport_words';
+import { NO_RTP } from '../../src/player/whep_statistics';
 
 /** Says what happens in a second of a session. The rest is a good network. */
 interface Second {
@@ -23,17 +24,7 @@ class Trace {
   /** By how much each reading is late, and measures a longer time. */
   lateMs = 0;
   readonly watch: NetworkWatch;
-  readonly #rtp: RtpReadings = {
-    frames: 0,
-    packets: 0,
-    lost: 0,
-    videoPackets: 0,
-    audioLost: 0,
-    samples: 0,
-    concealed: 0,
-    silent: 0,
-    rttMs: 50,
-  };
+  readonly #rtp: RtpReadings = { ...NO_RTP, rttMs: 50 };
   #frozenMs = 0;
   verdict: Verdict;
 

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use onmic_media::{Codec, MediaKind};
-use rtc_rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
+use rtc_rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 
 use super::fixture::Random;
+use super::gilbert::Losses;
 use super::link::{IDS, LAYERS};
+use super::publisher::reported;
 use crate::rtp::packet::HeaderWriter;
 use crate::rtp::*;
 
@@ -16,34 +18,24 @@ const VIDEO: u32 = 10;
 const REPAIRS: u32 = 11;
 const AUDIO: u32 = 20;
 
-/// One way of the network, in percent, packets and milliseconds.
+/// One way of the network, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    loss: u64,
-    /// The mean length of a run of lost packets.
-    burst: u64,
+    losses: Losses,
     delay: u64,
     jitter: u64,
-    is_bad: bool,
 }
 
 impl Way {
+    /// `loss` is in percent, and `burst` in packets.
     fn new(loss: u64, burst: u64, delay: u64, jitter: u64) -> Self {
-        Self { loss, burst, delay, jitter, is_bad: false }
+        Self { losses: Losses::new(loss, burst), delay, jitter }
     }
 
     /// Returns how long a packet takes, if it is not lost.
     fn carry(&mut self, random: &mut Random) -> Option<Duration> {
-        // Gilbert's model: a bad state loses all packets.
-        let per_mille = |random: &mut Random, of: u64| random.below(1000) < of;
-        self.is_bad = if self.is_bad {
-            !per_mille(random, 1000 / self.burst)
-        } else {
-            per_mille(random, 1000 * self.loss / (100 - self.loss).max(1) / self.burst)
-        };
-        let lost = if self.burst > 1 { self.is_bad } else { random.chance(self.loss) };
         let micros = self.delay * 1000 + random.below(self.jitter * 1000 + 1);
-        (!lost).then_some(Duration::from_micros(micros))
+        (!self.losses.next(random)).then_some(Duration::from_micros(micros))
     }
 }
 
@@ -309,15 +301,14 @@ impl World {
     }
 }
 
-const CLEAN: (Way, Way) = (
-    Way { loss: 0, burst: 1, delay: 50, jitter: 0, is_bad: false },
-    Way { loss: 0, burst: 1, delay: 50, jitter: 0, is_bad: false },
-);
+fn clean() -> Way {
+    Way::new(0, 1, 50, 0)
+}
 
 #[test]
 fn without_loss_each_frame_is_released_when_its_last_packet_comes() {
     for jitter in [0, 8] {
-        let mut world = World::new(Way::new(0, 1, 50, jitter), CLEAN.1, Repairs::OncePerRoundTrip, 3);
+        let mut world = World::new(Way::new(0, 1, 50, jitter), clean(), Repairs::OncePerRoundTrip, 3);
         world.publish(20);
         world.drain();
         assert_eq!((world.video.len(), world.audio.len()), (600, 1000));
@@ -336,11 +327,11 @@ fn with_10_percent_of_loss_both_ways_all_frames_come_evenly_and_in_step() {
     for seed in 1..=6 {
         for repairs in [Repairs::OncePerRoundTrip, Repairs::Always] {
             let way = Way::new(10, 1, 50, 3);
-            let mut world = World::new(CLEAN.0, CLEAN.1, repairs, seed);
+            let mut world = World::new(clean(), clean(), repairs, seed);
             world.publish(1); // Nobody can know that the first packet of a stream is lost.
             (world.up, world.down) = (way, way);
             world.publish(58);
-            (world.up, world.down) = CLEAN; // Nor that the last packet of the last frame is.
+            (world.up, world.down) = (clean(), clean()); // Nor that the last packet of the last frame is.
             world.publish(1);
             world.drain();
             let counters = world.incoming.counters();
@@ -364,7 +355,7 @@ fn with_10_percent_of_loss_both_ways_all_frames_come_evenly_and_in_step() {
 fn bursts_and_jitter_cost_no_frame() {
     for seed in 1..=6 {
         let (up, down) = (Way::new(10, 5, 50, 15), Way::new(10, 5, 50, 15));
-        let mut world = World::new(CLEAN.0, CLEAN.1, Repairs::OncePerRoundTrip, seed);
+        let mut world = World::new(clean(), clean(), Repairs::OncePerRoundTrip, seed);
         world.publish(1);
         (world.up, world.down) = (up, down);
         world.publish(59);
@@ -382,7 +373,7 @@ fn when_the_loss_is_over_frames_are_no_later_than_before() {
     world.publish(10);
     let held = world.incoming.held_for();
     assert!(held >= 100 * MILLI && held <= 500 * MILLI, "{held:?}");
-    (world.up, world.down) = CLEAN;
+    (world.up, world.down) = (clean(), clean());
     world.publish(40);
     world.drain();
     assert_eq!(world.incoming.held_for(), Duration::ZERO);
@@ -392,12 +383,12 @@ fn when_the_loss_is_over_frames_are_no_later_than_before() {
 
 #[test]
 fn a_single_loss_moves_nothing() {
-    let mut world = World::new(CLEAN.0, CLEAN.1, Repairs::OncePerRoundTrip, 5);
+    let mut world = World::new(clean(), clean(), Repairs::OncePerRoundTrip, 5);
     world.publish(3);
     world.up = Way::new(60, 1, 50, 0);
     world.send_picture(world.next);
     world.next += 1;
-    world.up = CLEAN.0;
+    world.up = clean();
     world.publish(10);
     world.drain();
     assert_eq!(world.incoming.held_for(), Duration::ZERO);
@@ -420,7 +411,7 @@ fn packet(
 fn first_packets_that_overtake_each_other_cost_no_keyframe() {
     let pieces: [&[u8]; 3] = [&[0x10, 0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 64, 0, 9], &[0, 1, 2], &[0, 3, 4]];
     for order in [[1, 0, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]] {
-        let mut world = World::new(CLEAN.0, CLEAN.1, Repairs::OncePerRoundTrip, 1);
+        let mut world = World::new(clean(), clean(), Repairs::OncePerRoundTrip, 1);
         for (at, piece) in order.into_iter().enumerate() {
             let bytes = packet((piece == 2, 96, 65_535_u16.wrapping_add(piece as u16)), 0, 0, pieces[piece]);
             world.incoming.handle_rtp(&bytes, world.began + MILLI * at as u32);
@@ -430,7 +421,7 @@ fn first_packets_that_overtake_each_other_cost_no_keyframe() {
         assert!(!world.incoming.poll_rtcp(world.began + 3 * MILLI, &mut out), "{order:?}");
     }
     // What never comes is waited for briefly, and nobody says that it was lost.
-    let mut world = World::new(CLEAN.0, CLEAN.1, Repairs::OncePerRoundTrip, 1);
+    let mut world = World::new(clean(), clean(), Repairs::OncePerRoundTrip, 1);
     world.incoming.handle_rtp(&packet((true, 96, 9), 0, 0, pieces[2]), world.began);
     assert_eq!(world.incoming.poll_timeout(), Some(world.began + 20 * MILLI));
     world.incoming.handle_timeout(world.began + 20 * MILLI);
@@ -439,7 +430,7 @@ fn first_packets_that_overtake_each_other_cost_no_keyframe() {
 
 #[test]
 fn transport_feedback_takes_jitter_for_no_loss() {
-    let mut world = World::new(CLEAN.0, CLEAN.1, Repairs::OncePerRoundTrip, 1);
+    let mut world = World::new(clean(), clean(), Repairs::OncePerRoundTrip, 1);
     let mut random = Random(11);
     let lost = |number: u16| number % 10 == 7;
     let numbers = (0..2000_u16).filter(|number| !lost(*number));
@@ -452,15 +443,7 @@ fn transport_feedback_takes_jitter_for_no_loss() {
         while world.incoming.poll_rtcp(now, &mut out) {
             let read = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
             if let Some(feedback) = read[0].as_any().downcast_ref::<TransportLayerCc>() {
-                let symbols = feedback.packet_chunks.iter().flat_map(|chunk| match chunk {
-                    PacketStatusChunk::RunLengthChunk(run) => {
-                        vec![run.packet_status_symbol; usize::from(run.run_length)]
-                    }
-                    PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.clone(),
-                });
-                let symbols = symbols.take(usize::from(feedback.packet_status_count)).enumerate();
-                let received = symbols.filter(|(_, symbol)| *symbol != SymbolTypeTcc::PacketNotReceived);
-                came.extend(received.map(|(index, _)| feedback.base_sequence_number.wrapping_add(index as u16)));
+                came.extend(reported(feedback));
             }
             out.clear();
         }

@@ -3,6 +3,7 @@
 
 mod beside;
 pub(crate) mod fixture;
+mod gilbert;
 mod interop;
 mod layout;
 mod link;

@@ -723,19 +723,22 @@ fn another_implementation_reads_our_transport_feedback() {
     while incoming.poll_rtcp(began + 400 * MILLI, &mut out) {
         let packets = rtc_rtcp::packet::unmarshal(&mut &out[..]).unwrap();
         if let Some(feedback) = packets[0].as_any().downcast_ref::<TransportLayerCc>() {
-            let symbols = feedback.packet_chunks.iter().flat_map(|chunk| match chunk {
-                PacketStatusChunk::RunLengthChunk(run) => {
-                    vec![run.packet_status_symbol; usize::from(run.run_length)]
-                }
-                PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.clone(),
-            });
-            let symbols = symbols.take(usize::from(feedback.packet_status_count)).enumerate();
-            let came = symbols.filter(|(_, symbol)| *symbol != SymbolTypeTcc::PacketNotReceived);
-            received.extend(came.map(|(index, _)| feedback.base_sequence_number.wrapping_add(index as u16)));
+            received.extend(reported(feedback));
             let total: i64 = feedback.recv_deltas.iter().map(|delta| delta.delta).sum();
             assert_eq!(total + i64::from(feedback.reference_time) * 64_000, 59 * 3_000);
         }
         out.clear();
     }
     assert_eq!(received, sent);
+}
+
+/// Returns the numbers of the packets that a feedback states as received.
+pub(super) fn reported(feedback: &TransportLayerCc) -> Vec<u16> {
+    let symbols = feedback.packet_chunks.iter().flat_map(|chunk| match chunk {
+        PacketStatusChunk::RunLengthChunk(run) => vec![run.packet_status_symbol; usize::from(run.run_length)],
+        PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.clone(),
+    });
+    let symbols = symbols.take(usize::from(feedback.packet_status_count)).enumerate();
+    let came = symbols.filter(|(_, symbol)| *symbol != SymbolTypeTcc::PacketNotReceived);
+    came.map(|(index, _)| feedback.base_sequence_number.wrapping_add(index as u16)).collect()
 }

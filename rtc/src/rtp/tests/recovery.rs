@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use onmic_media::{AvSync, Codec, DateOffset};
 
 use super::fixture::{self, Random, WALL};
+use super::gilbert::Losses;
 use super::link::{IDS, repair};
 use crate::rtp::outgoing::Limits;
 use crate::rtp::recovery::{Allowed, Recovery};
@@ -36,25 +37,15 @@ enum Event {
     Report { lost: i32, highest: u64 },
 }
 
-/// One direction of the link (Gilbert's model).
+/// One direction of the link.
 struct Way {
-    network: Network,
+    losses: Losses,
     random: Random,
-    is_bad: bool,
 }
 
 impl Way {
     fn loses(&mut self) -> bool {
-        let Network { loss, burst, .. } = self.network;
-        if burst <= 1 {
-            return self.random.chance(loss);
-        }
-        let enter = 1_000_000 * loss / (burst * (100 - loss));
-        self.is_bad = match self.is_bad {
-            true => self.random.below(burst) > 0,
-            false => self.random.below(1_000_000) < enter,
-        };
-        self.is_bad
+        self.losses.next(&mut self.random)
     }
 }
 
@@ -140,7 +131,8 @@ fn watch(network: Network, seed: u64, follows: bool) -> Outcome {
     };
     let mut sender = Sender::new(config, &outgoing);
     sender.start(&outgoing, began);
-    let way = |seed: u64| Way { network, random: Random(seed * 2 + 1), is_bad: false };
+    let losses = Losses::new(network.loss, network.burst);
+    let way = |seed: u64| Way { losses, random: Random(seed * 2 + 1) };
     let (mut down, mut up) = (way(seed * 31 + 7), way(seed * 57 + 3));
     let mut receiver = Receiver {
         interval: if follows { network.delay * 2 } else { 100 * MILLI },
@@ -268,35 +260,26 @@ fn shares(outcome: &Outcome) -> (usize, usize, usize) {
     (permille(outcome.past_hold), permille(outcome.frozen), outcome.packets.1 * 100 / outcome.packets.0)
 }
 
+/// Returns the shares of a network as they are now, and a text that has those without all this too.
+fn compared(network: Network) -> ((usize, usize, usize), String) {
+    let [before, after] = [false, true].map(|follows| {
+        let mut outcome = watch_all(network, follows);
+        (shares(&outcome), outcome.percentile(99))
+    });
+    let text = format!("before {:?} p99 {} ms, after {:?} p99 {} ms", before.0, before.1, after.0, after.1);
+    eprintln!("{text}");
+    (after.0, text)
+}
+
 #[test]
 fn frames_are_complete_before_they_are_shown_at_ten_percent_of_loss() {
-    let network = Network { loss: 10, burst: 1, delay: 25 * MILLI };
-    let (mut before, mut after) = (watch_all(network, false), watch_all(network, true));
-    let text = format!(
-        "before {:?} p99 {} ms, after {:?} p99 {} ms",
-        shares(&before),
-        before.percentile(99),
-        shares(&after),
-        after.percentile(99)
-    );
-    eprintln!("{text}");
-    let (past_hold, frozen, cost) = shares(&after);
+    let ((past_hold, frozen, cost), text) = compared(Network { loss: 10, burst: 1, delay: 25 * MILLI });
     assert!(past_hold <= 17 && frozen <= 1 && cost <= 30, "{text}");
 }
 
 #[test]
 fn video_goes_on_at_thirty_percent_of_loss() {
-    let network = Network { loss: 30, burst: 1, delay: 50 * MILLI };
-    let (mut before, mut after) = (watch_all(network, false), watch_all(network, true));
-    let text = format!(
-        "before {:?} p99 {} ms, after {:?} p99 {} ms",
-        shares(&before),
-        before.percentile(99),
-        shares(&after),
-        after.percentile(99)
-    );
-    eprintln!("{text}");
-    let (past_hold, frozen, cost) = shares(&after);
+    let ((past_hold, frozen, cost), text) = compared(Network { loss: 30, burst: 1, delay: 50 * MILLI });
     assert!(past_hold <= 30 && frozen <= 10 && cost <= 130, "{text}");
 }
 
