@@ -268,7 +268,7 @@ pub const LIMITS: &[Limit] = &[
     Limit::time(
         "rtc.repair_hold",
         |c| Amount::Time(c.rtc.repair_hold),
-        0..=2 * SECOND,
+        0..=1500, // Packets are kept for repairs for as long (`Limits::repair` in rtc/src/rtp/outgoing.rs).
         "Repairs that take longer come too late, and video stands still.",
     ),
     Limit::entries("turn.urls", |c| Amount::Entries(c.turn.urls.len()), 0..=8, ""),
@@ -340,7 +340,12 @@ pub const LIMITS: &[Limit] = &[
         1..=MANY,
         "A WebSocket is refused, 503. Viewers leave an eighth.",
     ),
-    Limit::time("rooms.playout_delay", |c| Amount::Time(c.rooms.playout_delay), 0..=2000, "The start is refused."),
+    Limit::time(
+        "rooms.playout_delay",
+        |c| Amount::Time(c.rooms.playout_delay),
+        0..=2 * SECOND,
+        "A longer one is refused.",
+    ),
     Limit::number("rooms.seats", |c| number(c.rooms.seats.into()), 0..=16, "The mic is refused, 409."),
     room("rooms.request_timeout", |c| Amount::Time(c.rooms.timeouts.0.request), "The request lapses."),
     room("rooms.grant_timeout", |c| Amount::Time(c.rooms.timeouts.0.grant), "The seat is free again."),

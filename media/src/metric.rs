@@ -156,8 +156,8 @@ metrics_of_onmic! {
 label_values! {
     /// Names what takes time: these are the values of the label `stage` of [`STAGES`].
     Latency:
-    /// The time from a frame's arrival, or from the turn of an audio packet that was held, until the kernel has the packets
-    /// of the last WHEP viewer.
+    /// The time from a frame's arrival, or from its turn if it was held, until the kernel has the packets of the last WHEP
+    /// viewer.
     WhepSend => "whep_send",
     /// The time from the arrival of a part's last frame to the playlist that lists the part.
     HlsPart => "hls_part",
@@ -222,7 +222,7 @@ label_values! {
     GivenUp:
     /// The offer has no codec in which the room can be watched, so it was refused (406).
     NoCodec => "no_codec",
-    /// The connection was not made: UDP is blocked, or no announced address is reached.
+    /// The connection was not made: the network lets neither UDP nor TCP of WebRTC through, or no announced address is reached.
     Blocked => "blocked",
     /// The connection was made, and no media came.
     NoPacket => "no_packet",

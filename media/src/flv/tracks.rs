@@ -176,6 +176,9 @@ impl Tracks {
         }
         let is_free = |number: &Rendition| self.further().all(|taken| taken != *number);
         let free: Vec<_> = (1..=further_max).map(Rendition).filter(is_free).collect();
+        if free.is_empty() {
+            return; // The sizes of those that wait are read from their headers, which would cost with each frame.
+        }
         let mut unnumbered: Vec<_> = self.known.iter_mut().filter(|known| is_unnumbered(known)).collect();
         let size = |known: &Known| known.header.as_ref().map_or(0, |(codec, header)| pixels(*codec, header));
         unnumbered.sort_by_cached_key(|known| (Reverse(size(known)), known.id));
@@ -200,4 +203,29 @@ impl Tracks {
 
 fn is_frame(kind: u8) -> bool {
     matches!(kind, CODED_FRAMES | VIDEO_CODED_FRAMES_X)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn the_sizes_of_tracks_without_a_number_are_not_read_with_each_frame() {
+        let (mut tracks, read) = (Tracks::default(), Cell::new(0));
+        let mut sort = |kind, id| {
+            let pixels = |_, _: &Bytes| {
+                read.set(read.get() + 1);
+                1
+            };
+            tracks.sort((kind, id), (Codec::H264, &Bytes::from_static(&[1])), 2, pixels);
+        };
+        (0..8).for_each(|id| sort(SEQUENCE_START, id));
+        (0..8).for_each(|id| sort(CODED_FRAMES, id));
+        let first = read.get();
+        assert!((2..=8).contains(&first), "{first}");
+        (0..100).for_each(|_| (0..8).for_each(|id| sort(CODED_FRAMES, id)));
+        assert_eq!(read.get(), first, "there is no number left");
+    }
 }

@@ -39,7 +39,7 @@ const SOUND_BUFFER: Duration = Duration::from_millis(40);
 const HOLD_ADJUSTMENT: Duration = Duration::from_millis(20);
 /// The delay that a receiver may add by itself while frames are held back for repairs: the jitter of a network that loses
 /// packets.
-const REPAIR_ADJUSTMENT: Duration = Duration::from_millis(100);
+const JITTER_ADJUSTMENT: Duration = Duration::from_millis(100);
 /// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
 
@@ -69,13 +69,13 @@ impl PlayoutDelay {
         ((duration.as_millis() + UNIT / 2) / UNIT).min(MAX) as u16
     }
 
-    /// Returns this delay for a viewer whose frames are held back for repairs by `hold`, in units. The receiver may add
-    /// [`REPAIR_ADJUSTMENT`] by itself, for jitter.
+    /// Returns this delay for a viewer that has to hold frames back by `hold` at least, in units: for repairs, or because it
+    /// asked. The receiver may add [`JITTER_ADJUSTMENT`] by itself, for jitter.
     pub fn at_least(self, hold: u16) -> Self {
         if hold <= self.min {
             return self;
         }
-        let max = self.max.max(hold + Self::units(REPAIR_ADJUSTMENT));
+        let max = self.max.max(hold + Self::units(JITTER_ADJUSTMENT));
         Self { min: hold, max: max.min(0xfff) }
     }
 

@@ -171,7 +171,6 @@ pub struct Sender {
     extensions: ExtensionIds,
     mid: Mid,
     payload_type: u8,
-    fraction_lost: u8,
     sync: AvSync,
     /// The least delay of playout, in ms.
     floor_ms: u16,
@@ -220,7 +219,6 @@ impl Sender {
             extensions,
             mid: config.mid,
             payload_type: config.payload_type & 0x7f,
-            fraction_lost: 0,
             sync: config.sync,
             floor_ms: 0,
             is_video: outgoing.codec().kind() == MediaKind::Video,
@@ -402,7 +400,6 @@ impl Sender {
         if block.ssrc != self.ssrc {
             return;
         }
-        self.fraction_lost = block.fraction_lost;
         if let Some(rtt) = block.round_trip(self.dates.date(wall)) {
             // The round trip is smoothed as in TCP (RFC 6298), so that one report delayed on its way does not stop repairs.
             let rtt = rtt.as_micros() as u32; // A round trip is less than 30 s.
@@ -453,11 +450,6 @@ impl Sender {
 
     fn round_trip_variation(&self) -> Duration {
         self.rtt_micros.map_or(Duration::ZERO, |(_, variation)| Duration::from_micros(variation.into()))
-    }
-
-    /// Returns the fraction of packets that the receiver lost between its last two reports, in 1/256.
-    pub fn fraction_lost(&self) -> u8 {
-        self.fraction_lost
     }
 
     /// Returns the numbers of packets and payload bytes sent, without repairs.

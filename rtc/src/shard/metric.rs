@@ -32,9 +32,9 @@ pub(super) struct Metrics {
     /// Requests for packets that were cut short, because their viewer asks too fast.
     pub(super) nack_too_fast: Counter,
     /// Packets that a viewer asked for and that are not there.
-    pub(super) repair_unknown: Counter,
+    repair_unknown: Counter,
     /// Packets that a viewer asked for beyond its budget.
-    pub(super) repair_over_budget: Counter,
+    repair_over_budget: Counter,
     networks: [OfNetwork; Network::ALL.len()],
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
@@ -83,7 +83,7 @@ impl OfNetwork {
                 Repair::Copied => counters.copies,
                 Repair::Duplicate => counters.duplicate,
             };
-            counter.increment(count(after).wrapping_sub(count(before)).into());
+            counter.increment(count(after) - count(before));
         }
     }
 }
@@ -120,6 +120,12 @@ impl Metrics {
     pub(super) fn dropped(&self, reason: Dropped) {
         let index = Dropped::ALL.iter().position(|known| *known == reason);
         self.dropped[index.expect("ALL lists every reason")].increment(1);
+    }
+
+    /// Counts the packets that a viewer did not get again, from one moment to another.
+    pub(super) fn refused_repairs(&self, before: &RepairCounters, after: &RepairCounters) {
+        self.repair_unknown.increment(after.unknown - before.unknown);
+        self.repair_over_budget.increment(after.over_budget - before.over_budget);
     }
 
     pub(super) fn of(&self, network: Network) -> &OfNetwork {

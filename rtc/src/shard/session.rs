@@ -104,18 +104,18 @@ impl Session {
         let peer = self.peer.remote_addr();
         match &self.role {
             Role::Viewer(viewer) => {
-                let (mut packets, mut skipped, mut started_again) = (0, 0, 0);
+                let (mut packets, mut skipped, mut started_again) = (0_u64, 0_u64, 0_u32);
                 let (mut asked, mut asked_again, mut repaired, mut copies) = (0, 0, 0, 0);
                 for own in &viewer.tracks {
                     let counters = own.sender.counters();
-                    packets += own.sender.sent().0;
-                    skipped += counters.skipped_frames;
+                    packets += u64::from(own.sender.sent().0);
+                    skipped += u64::from(counters.skipped_frames);
                     let repairs = own.sender.repair_counters();
                     asked += repairs.asked;
                     asked_again += repairs.asked_again;
                     repaired += repairs.repaired;
                     copies += repairs.copies;
-                    started_again += counters.started_again;
+                    started_again += u32::from(counters.started_again);
                 }
                 let rtt_ms = viewer.tracks.iter().find_map(|own| own.sender.round_trip()).map(|rtt| rtt.as_millis());
                 let (loss_percent, hold_ms) = ((viewer.loss() * 100.0).round(), viewer.hold().as_millis());

@@ -180,7 +180,7 @@ impl Viewer {
     ) {
         let now = turn.now;
         let outcome = feedback::read(rtcp, |statement| match statement {
-            Feedback::Reception(block) => self.handle_reception(&block, turn),
+            Feedback::Reception(block) => self.handle_reception(&block, peer, turn),
             Feedback::Nack(nack) => self.handle_nack(&nack, peer, tracks, turn),
             Feedback::Reference(stated) => {
                 // The first answer goes with the next frame, because the receiver paces its requests by it.
@@ -208,7 +208,7 @@ impl Viewer {
     }
 
     /// Acts on a report about one of its streams.
-    fn handle_reception(&mut self, block: &ReceptionBlock, turn: &Turn<'_, impl Outbox>) {
+    fn handle_reception(&mut self, block: &ReceptionBlock, peer: &Peer, turn: &Turn<'_, impl Outbox>) {
         let Some(index) = self.tracks.iter().position(|own| own.sender.ssrc() == block.ssrc) else { return };
         let has_video = self.tracks.iter().any(|own| own.key.kind == MediaKind::Video);
         let own = &mut self.tracks[index];
@@ -221,8 +221,9 @@ impl Viewer {
             self.recovery = Some(Box::default());
         }
         if let Some(recovery) = &mut self.recovery {
-            let (repairs, hold) = (own.sender.repairs(), turn.repair_hold);
-            let allowed = Allowed { repairs, protection: false, redundancy: false, hold };
+            // What a connection of TCP loses did not fit into it, and more packets would fit even less.
+            let is_udp = peer.remote_addr().is_none_or(|to| to.connection().is_none());
+            let allowed = Allowed { repairs: own.sender.repairs() && is_udp, hold: turn.repair_hold };
             let known = own.sender.known(self.references.is_known());
             let Some(mix) = recovery.handle_report(block, &known, &allowed, turn.now).copied() else { return };
             self.tracks.iter_mut().for_each(|own| own.sender.set_mix(&mix));
@@ -261,8 +262,7 @@ impl Viewer {
             }
         }
         let after = own.sender.repair_counters();
-        turn.metrics.repair_unknown.increment((after.unknown - before.unknown).into());
-        turn.metrics.repair_over_budget.increment((after.over_budget - before.over_budget).into());
+        turn.metrics.refused_repairs(&before, &after);
         of_network.repairs(&before, &after);
     }
 
@@ -285,7 +285,7 @@ impl Viewer {
             send_again(peer, copy, &mut turn.scratch.sealed, turn.metrics, turn.out);
         }
         let after = own.sender.repair_counters();
-        turn.metrics.repair_over_budget.increment((after.over_budget - before.over_budget).into());
+        turn.metrics.refused_repairs(&before, &after);
         turn.metrics.of(network).repairs(&before, &after);
     }
 

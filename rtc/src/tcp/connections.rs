@@ -273,7 +273,7 @@ impl Connection {
                     self.taken = now;
                     if let Some((datagrams, bytes)) = self.backlog.advance(written) {
                         counters.sent += datagrams;
-                        counters.sent_bytes += bytes as u64;
+                        counters.sent_bytes += bytes as u64 - datagrams * framing::HEADER as u64; // The frames of TCP are not counted.
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

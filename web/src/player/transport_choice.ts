@@ -7,8 +7,8 @@
 // alone only in a room without video, so the viewer never stays before a black picture.
 //
 // A network may carry WHEP so badly that LL-HLS is better (network_watch.ts judges it). Then LL-HLS gets ready beside WHEP
-// and takes over with its first frame. Whenever WHEP is tried again beside LL-HLS, it plays unseen until it is judged to be fit.
-// If LL-HLS turns out to be worse than WHEP was, the viewer goes back. None of this happens to a viewer who chose the
+// and takes over with its first frame. When WHEP is tried again beside LL-HLS, it plays unseen until it is judged to be fit.
+// If LL-HLS turns out to be worse than WHEP was, the viewer goes back at once. None of this happens to a viewer who chose the
 // transport, on a hidden page, or on mic.
 
 import { backoffMs } from './backoff';

@@ -24,7 +24,7 @@ export type Reason =
   | 'full' // The node accepts no more viewers of this kind.
   | 'refused' // The node answered with another error.
   | 'unreachable' // No answer came.
-  | 'blocked' // Signalling works, but the connection is not made, because UDP is blocked.
+  | 'blocked' // Signalling works, but no connection is made by UDP or TCP.
   | 'no_packet' // The connection was made, and no media came.
   | 'no_picture' // Video came, and the browser showed no frame of it.
   | 'audio_only' // Only audio came, and the room has video.
@@ -89,7 +89,7 @@ export interface Timing {
   /** The longest time from sending the offer to its answer. */
   askMs: number;
   /**
-   * The longest time from the answer until ICE and DTLS are connected. If UDP is blocked, falling back takes this long.
+   * The longest time from the answer until ICE and DTLS are connected. If the network blocks it, falling back takes this long.
    */
   connectMs: number;
   /** The longest time from connecting to the first frame. It covers the start of re-encoding a stream with B-frames. */

@@ -63,6 +63,7 @@ export class WhepSession implements Session {
   #soundAlone = false;
   readonly #received = new Set<'audio' | 'video'>();
   #looking: ReturnType<typeof setInterval> | undefined;
+  #asking: ReturnType<typeof setTimeout> | undefined;
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
   #catchingUpSince: number | null = null;
@@ -194,6 +195,7 @@ export class WhepSession implements Session {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#looking);
+    clearTimeout(this.#asking);
     this.#closePeer(reason);
   }
 
@@ -286,7 +288,7 @@ export class WhepSession implements Session {
 
   /** Looks for a way through the ICE servers once the direct ones have had their time. */
   #askServersLater(peer: RTCPeerConnection): void {
-    setTimeout(() => {
+    this.#asking = setTimeout(() => {
       const isOpen = !this.#closed && this.#peer === peer;
       if (isOpen && (peer.connectionState === 'new' || peer.connectionState === 'connecting')) void this.restartIce();
     }, SERVERS_AFTER_MS);

@@ -9,14 +9,12 @@
 //! | loss that counts | ≥ 0.05 % | two packets of a minute at 2 Mbit/s: what a clean network loses now and then |
 //! | copies of a repeat | 1, from 4 % loss 2, from 20 % loss 3 | two copies halve the rounds at 10 % loss, for 10 % more bytes. A request is lost as often as a repeat, so a fourth copy gains nothing |
 //! | spacing of copies | 10 ms, or as long as two bursts last, 40 ms at most | a copy beside the first is lost with it |
-//! | budget | 50 % of the stream, from 2 copies on as much as they need, and half more | repeats are lost as well |
-//! | protection | a parity packet for each 8 packets from 2 % loss, each 4 from 8 %, each 2 from 20 % | where a round takes longer than a frame can wait (a round trip of 40 ms, or 8 % loss), because repeats cost less than parity that nobody needs |
-//! | redundancy of audio | the least depth that leaves 1 % of the packets lost, 4 at most | 1 % is where concealment is heard; the depth of 4 costs 130 kbit/s |
+//! | budget | 50 % of the stream; from 2 copies on, 1.5 times what these need on top; 200 % at most | repeats are lost as well |
 //! | hold, so that video is fluent | until 59 of 60 frames are complete | 29.5 of 30 frames are shown in time |
 //! | hold, so that it does not freeze | until all but one packet in a minute have come, less 120 ms | a frame that is 120 ms late leaves a gap of 153 ms, which nobody calls a freeze |
 //!
-//! The hold is the longer of the two, and at most what the operator allows. A path without loss has none, a copy of nothing and
-//! no protection: its viewer gets the same bytes as if nothing here existed.
+//! The hold is the longer of the two, and at most what the operator allows. A path without loss has none, and no
+//! copies: its viewer gets the same bytes as if nothing here existed.
 //!
 //! The n-th round of a packet ends after `DETECT + round trip + 2 × variation + (n - 1) × round`, with the time of a round as
 //! the receiver paces its requests ([`Path::round`]).
@@ -49,10 +47,6 @@ const LATE: Duration = Duration::from_millis(120);
 const FRAMES: f32 = 30.0;
 /// The most rounds that are waited for: a browser asks ten times.
 const ROUNDS_MAX: u32 = 10;
-/// Loss of audio that is left to concealment.
-const AUDIO_LEFT: f32 = 0.01;
-/// The most earlier packets that one of audio repeats.
-const REDUNDANCY_MAX: u8 = 4;
 /// A round trip that grew by this much means a full queue: the loss is that of too many packets, and more make it worse.
 const QUEUED: Duration = Duration::from_millis(150);
 /// More packets than this in a second are a wrong report.
@@ -88,26 +82,8 @@ pub struct Path {
 pub struct Allowed {
     /// Whether the receiver asks for lost packets.
     pub repairs: bool,
-    /// Whether the receiver takes forward error correction.
-    pub protection: bool,
-    /// Whether the receiver takes redundant audio.
-    pub redundancy: bool,
     /// The longest time for which frames are held back for repairs.
     pub hold: Duration,
-}
-
-/// How strongly video is protected by forward error correction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protection {
-    /// There are no parity packets.
-    #[default]
-    None,
-    /// A parity packet protects eight packets.
-    Light,
-    /// A parity packet protects four packets.
-    Medium,
-    /// A parity packet protects two packets.
-    Strong,
 }
 
 /// How a viewer's losses are made up for.
@@ -119,41 +95,13 @@ pub struct Mix {
     pub spacing: Duration,
     /// The share of the stream's own bytes that repeats may take.
     pub budget: f32,
-    /// The forward error correction of video.
-    pub protection: Protection,
-    /// The number of earlier packets that each packet of audio repeats.
-    pub redundancy: u8,
     /// The time for which the receiver holds frames back for repairs.
     pub hold: Duration,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self {
-            copies: 1,
-            spacing: SPACING.0,
-            budget: BUDGET,
-            protection: Protection::None,
-            redundancy: 0,
-            hold: Duration::ZERO,
-        }
-    }
-}
-
-impl Protection {
-    /// Returns the number of packets that one parity packet protects.
-    pub fn group(self) -> Option<u8> {
-        match self {
-            Self::None => None,
-            Self::Light => Some(8),
-            Self::Medium => Some(4),
-            Self::Strong => Some(2),
-        }
-    }
-
-    /// Returns the share of packets that are still lost: those of which another of the group is lost too.
-    fn residual(self, loss: f32) -> f32 {
-        self.group().map_or(loss, |group| loss * (1.0 - (1.0 - loss).powi(group.into())))
+        Self { copies: 1, spacing: SPACING.0, budget: BUDGET, hold: Duration::ZERO }
     }
 }
 
@@ -170,16 +118,13 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
         _ => 1,
     };
     let spacing = spacing(path);
-    let protection = if allowed.protection { protection(path, loss) } else { Protection::None };
     let needed = loss * f32::from(copies) * 1.5;
     Mix {
         copies,
         spacing,
         budget: (BUDGET + if copies > 1 { needed } else { 0.0 }).min(BUDGET_MAX),
-        protection,
-        redundancy: if allowed.redundancy { redundancy(loss) } else { 0 },
         hold: match allowed.repairs {
-            true => hold(path, (copies, spacing), (loss, protection.residual(loss))).min(allowed.hold),
+            true => hold(path, (copies, spacing), loss).min(allowed.hold),
             false => Duration::ZERO,
         },
     }
@@ -200,12 +145,10 @@ impl Path {
 }
 
 /// Returns how long frames have to be held back.
-///
-/// `loss` is that of packets, and what protection leaves of it.
-fn hold(path: &Path, repeats: (u8, Duration), (loss, left): (f32, f32)) -> Duration {
+fn hold(path: &Path, repeats: (u8, Duration), loss: f32) -> Duration {
     // The way of the requests is taken to lose as much. Where more repeats than that are asked for again, that counts.
     let failure = (1.0 - (1.0 - loss) * (1.0 - loss.powi(repeats.0.into()))).max(path.asked_again).min(0.95);
-    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * left / path.burst.max(1.0);
+    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * loss / path.burst.max(1.0);
     let fluent = rounds(events / FRAMES, failure, LATE_FRAMES).map(|rounds| path.after(rounds, repeats));
     let whole = rounds(events, failure, LATE_PACKETS).map(|rounds| path.after(rounds, repeats).saturating_sub(LATE));
     fluent.max(whole).unwrap_or(Duration::ZERO)
@@ -225,30 +168,12 @@ fn spacing(path: &Path) -> Duration {
     Duration::from_secs_f32(bursts.min(1.0)).clamp(SPACING.0, SPACING.1)
 }
 
-fn protection(path: &Path, loss: f32) -> Protection {
-    const LONG: Duration = Duration::from_millis(40);
-    let is_far = path.round_trip.unwrap_or(RTT_UNKNOWN) >= LONG;
-    match loss {
-        _ if path.queued >= QUEUED => Protection::None,
-        _ if loss >= LOSS_THRICE => Protection::Strong,
-        _ if loss >= 0.08 => Protection::Medium,
-        _ if loss >= 0.02 && is_far => Protection::Light,
-        _ => Protection::None,
-    }
-}
-
-fn redundancy(loss: f32) -> u8 {
-    (0..REDUNDANCY_MAX).find(|depth| loss.powi(i32::from(*depth) + 1) <= AUDIO_LEFT).unwrap_or(REDUNDANCY_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MILLI: Duration = Duration::from_millis(1);
-    const REPAIRS: Allowed =
-        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
-    const ALL: Allowed = Allowed { protection: true, redundancy: true, ..REPAIRS };
+    const REPAIRS: Allowed = Allowed { repairs: true, hold: Duration::from_millis(600) };
 
     /// 2.2 Mbit/s of video, whose receiver knows the round trip.
     fn path(loss_percent: f32, rtt: u32) -> Path {
@@ -268,7 +193,7 @@ mod tests {
     fn a_path_without_loss_has_none_of_it() {
         for rtt in [20, 50, 100, 300] {
             for loss in [0.0, 0.04] {
-                assert_eq!(decide(&path(loss, rtt), &ALL), Mix::default());
+                assert_eq!(decide(&path(loss, rtt), &REPAIRS), Mix::default());
             }
         }
     }
@@ -290,18 +215,12 @@ mod tests {
                 .zip(expected.as_flattened())
                 .all(|(hold, wanted)| *hold == (*wanted).min(600))
         );
-        let protected = holds(&Allowed { hold: Duration::MAX, ..ALL });
-        assert!(protected.as_flattened().iter().zip(expected.as_flattened()).all(|(hold, without)| hold <= without));
-        assert!(protected[3][2] + 100 < expected[3][2], "parity shortens the hold: {protected:?}");
     }
 
     #[test]
-    fn repeats_protection_and_redundancy_grow_with_the_loss() {
-        let mixes = [1.0, 5.0, 10.0, 30.0, 50.0, 70.0].map(|loss| decide(&path(loss, 50), &ALL));
+    fn copies_and_their_budget_grow_with_the_loss() {
+        let mixes = [1.0, 5.0, 10.0, 30.0, 50.0, 70.0].map(|loss| decide(&path(loss, 50), &REPAIRS));
         assert_eq!(mixes.map(|mix| mix.copies), [1, 2, 2, 3, 3, 3]);
-        use Protection::{Light, Medium, None, Strong};
-        assert_eq!(mixes.map(|mix| mix.protection), [None, Light, Medium, Strong, Strong, Strong]);
-        assert_eq!(mixes.map(|mix| mix.redundancy), [0, 1, 2, 3, 4, 4]);
         assert!(mixes.is_sorted_by(|before, after| before.budget <= after.budget));
         assert!(mixes.iter().all(|mix| (BUDGET..=BUDGET_MAX).contains(&mix.budget)));
     }
@@ -322,11 +241,10 @@ mod tests {
     #[test]
     fn copies_outlast_bursts_and_a_full_queue_gets_none() {
         let bursts = Path { burst: 5.0, ..path(10.0, 100) };
-        let mix = decide(&bursts, &ALL);
+        let mix = decide(&bursts, &REPAIRS);
         assert_eq!((mix.copies, mix.spacing.as_millis()), (2, 29));
-        let full = decide(&Path { queued: 200 * MILLI, ..bursts }, &ALL);
-        assert_eq!((full.copies, full.protection), (1, Protection::None));
-        assert!(full.hold > Duration::ZERO);
+        let full = decide(&Path { queued: 200 * MILLI, ..bursts }, &REPAIRS);
+        assert!(full.copies == 1 && full.hold > Duration::ZERO);
     }
 
     #[test]
@@ -336,12 +254,12 @@ mod tests {
                 for packets_per_second in [0.0, f32::NAN, 1e9] {
                     let round_trip = Some(Duration::from_secs(30));
                     let odd = Path { loss, burst, packets_per_second, asked_again: 2.0, round_trip, ..path(0.0, 0) };
-                    let mix = decide(&odd, &ALL);
+                    let mix = decide(&odd, &REPAIRS);
                     assert!(
-                        (1..=3).contains(&mix.copies) && mix.hold <= ALL.hold && mix.spacing <= SPACING.1,
+                        (1..=3).contains(&mix.copies) && mix.hold <= REPAIRS.hold && mix.spacing <= SPACING.1,
                         "{mix:?}"
                     );
-                    assert!(mix.budget <= BUDGET_MAX && mix.redundancy <= REDUNDANCY_MAX, "{mix:?}");
+                    assert!(mix.budget <= BUDGET_MAX, "{mix:?}");
                 }
             }
         }

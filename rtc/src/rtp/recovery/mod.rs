@@ -11,7 +11,7 @@ mod mix;
 
 use std::time::{Duration, Instant};
 
-pub use mix::{Allowed, Mix, Path, Protection, RTT_UNKNOWN, decide};
+pub use mix::{Allowed, Mix, Path, RTT_UNKNOWN, decide};
 
 use super::feedback::ReceptionBlock;
 
@@ -44,9 +44,9 @@ pub struct Known {
     /// Whether the receiver knows the round trip.
     pub knows_round_trip: bool,
     /// The packets that were asked for, each counted once.
-    pub asked: u32,
+    pub asked: u64,
     /// Those of them that were asked for again after a repeat.
-    pub asked_again: u32,
+    pub asked_again: u64,
 }
 
 /// The recovery of one viewer's losses.
@@ -71,8 +71,8 @@ struct Stream {
     highest: u32,
     lost: i32,
     at: Instant,
-    asked: u32,
-    asked_again: u32,
+    asked: u64,
+    asked_again: u64,
 }
 
 /// A shorter hold that would do.
@@ -203,8 +203,7 @@ impl Recovery {
 mod tests {
     use super::*;
 
-    const ALLOWED: Allowed =
-        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
+    const ALLOWED: Allowed = Allowed { repairs: true, hold: Duration::from_millis(600) };
 
     /// Reports once a second of 270 packets, of which as many are lost as `percent` says for each second.
     fn holds(percent: impl IntoIterator<Item = u32>) -> Vec<(f32, u128)> {

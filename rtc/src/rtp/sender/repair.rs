@@ -40,19 +40,19 @@ pub(super) enum Refusal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RepairCounters {
     /// Packets that were asked for, each counted once.
-    pub asked: u32,
+    pub asked: u64,
     /// Those of them that were asked for again after a repeat could have arrived.
-    pub asked_again: u32,
+    pub asked_again: u64,
     /// Packets sent again, without further copies.
-    pub repaired: u32,
+    pub repaired: u64,
     /// Further copies of packets sent again.
-    pub copies: u32,
+    pub copies: u64,
     /// Repairs that were refused because the packet is too old or was never sent.
-    pub unknown: u32,
+    pub unknown: u64,
     /// Repairs that were refused because one is on its way already.
-    pub duplicate: u32,
+    pub duplicate: u64,
     /// Repairs and copies that were refused because they are over the budget, or too many wait.
-    pub over_budget: u32,
+    pub over_budget: u64,
 }
 
 /// The repair stream and the history of a viewer's repairs. The history is allocated with the first
@@ -155,26 +155,22 @@ impl Repairs {
         let history = history.get_or_insert_with(|| Box::new(History::new(sent, now)));
         history.refill(mix.budget, sent, now);
         let interval = round_trip.map_or(RTT_UNKNOWN, |(mean, variation)| mean.saturating_sub(variation * 2));
-        let slot = &mut history.recent[(sequence % REMEMBERED as u64) as usize];
-        match slot.as_mut().filter(|asked| asked.sequence == sequence) {
-            Some(asked) if now.saturating_duration_since(asked.repeated) < interval.max(INTERVAL_LEAST) => {
-                counters.duplicate += 1;
-                return Err(Refusal::Duplicate);
-            }
-            Some(asked) => {
-                counters.asked_again += u32::from(!asked.is_again);
-                *asked = Asked { sequence, repeated: now, is_again: true };
-            }
-            None => {
-                counters.asked += 1;
-                *slot = Some(Asked { sequence, repeated: now, is_again: false });
-            }
+        let place = (sequence % REMEMBERED as u64) as usize;
+        let known = history.recent[place].filter(|asked| asked.sequence == sequence);
+        let since = known.map(|asked| now.saturating_duration_since(asked.repeated));
+        if since.is_some_and(|since| since < interval.max(INTERVAL_LEAST)) {
+            counters.duplicate += 1;
+            return Err(Refusal::Duplicate);
         }
         if !history.spend(bytes) {
-            history.recent[(sequence % REMEMBERED as u64) as usize].take_if(|asked| !asked.is_again);
             counters.over_budget += 1;
             return Err(Refusal::OverBudget);
         }
+        match known {
+            Some(asked) => counters.asked_again += u64::from(!asked.is_again),
+            None => counters.asked += 1,
+        }
+        history.recent[place] = Some(Asked { sequence, repeated: now, is_again: known.is_some() });
         counters.repaired += 1;
         if mix.copies > 1 {
             if history.waiting.len() < WAITING_MAX {
@@ -203,8 +199,8 @@ impl Repairs {
         let Some(history) = &mut self.history else { return false };
         history.refill(self.mix.budget, sent, now);
         let admitted = history.spend(bytes);
-        self.counters.copies += u32::from(admitted);
-        self.counters.over_budget += u32::from(!admitted);
+        self.counters.copies += u64::from(admitted);
+        self.counters.over_budget += u64::from(!admitted);
         admitted
     }
 
@@ -266,5 +262,26 @@ impl History {
             self.budget = left;
         }
         left >= 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_that_the_budget_refused_can_be_asked_for_at_once() {
+        let (mut repairs, mut now) = (Repairs::new(Resend::AsSent).unwrap(), Instant::now());
+        let round_trip = Some((Duration::from_millis(100), Duration::ZERO));
+        let mut ask = |sequence, now| repairs.admit((sequence, 0), 100_000, round_trip, 0, now);
+        assert_eq!((ask(1, now), ask(2, now)), (Ok(()), Ok(())));
+        now += Duration::from_millis(150);
+        assert_eq!(ask(1, now), Err(Refusal::OverBudget), "again, after a round trip");
+        assert_eq!(ask(3, now), Err(Refusal::OverBudget), "for the first time");
+        now += Duration::from_millis(900);
+        assert_eq!(ask(1, now - Duration::from_millis(890)), Err(Refusal::OverBudget), "no repeat is on its way");
+        assert_eq!(ask(1, now), Ok(()));
+        let RepairCounters { asked, asked_again, repaired, .. } = repairs.counters;
+        assert_eq!((asked, asked_again, repaired), (2, 1, 3));
     }
 }

@@ -90,9 +90,11 @@ impl Sender {
             let lost = self.repairs.as_mut()?.poll_copy(now)?;
             // It may be evicted by now.
             let sent = self.sent_as(lost).and_then(|(shared, span)| Some((outgoing.packet(shared)?, span)));
-            if let Some((packet, span)) = sent
-                && self.repairs.as_mut()?.admit_copy(packet.payload.len(), self.octets, now)
-            {
+            let Some((packet, span)) = sent else {
+                self.repairs.as_mut()?.counters.unknown += 1;
+                continue;
+            };
+            if self.repairs.as_mut()?.admit_copy(packet.payload.len(), self.octets, now) {
                 return self.repeat(lost, &packet, &span, transport_sequence, scratch);
             }
         }

@@ -16,8 +16,7 @@ use crate::rtp::sender::RepairScratch;
 use crate::rtp::*;
 
 const MILLI: Duration = Duration::from_millis(1);
-const ALLOWED: Allowed =
-    Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(700) };
+const ALLOWED: Allowed = Allowed { repairs: true, hold: Duration::from_millis(700) };
 /// Frames of the first seconds are not judged: reports of them say what the path loses.
 const SETTLED: Duration = Duration::from_secs(5);
 /// A frame that is this late beside the hold leaves a gap of 200 ms.
