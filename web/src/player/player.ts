@@ -595,7 +595,9 @@ type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
 const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX_MS in names/src/playout.rs. The node refuses more.
 
 function delayOf(asked: number | undefined): number | undefined {
-  return asked === undefined || Number.isNaN(asked) ? undefined : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
+  return asked === undefined || Number.isNaN(asked)
+    ? undefined
+    : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
 }
 
 /** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
