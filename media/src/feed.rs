@@ -6,6 +6,7 @@
 //! deriver's linger after that.
 
 mod entry;
+mod level;
 mod opening;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::entry::Entry;
+pub use self::level::Level;
 use crate::budget::Spent;
 use crate::codec::Codec;
 use crate::frame::Frame;

@@ -374,3 +374,26 @@ fn a_feed_never_goes_back_to_an_earlier_stage() {
     assert_eq!(feed.stage(), FeedStage::Ended);
     assert!(feed.original(MediaKind::Audio).unwrap().is_ended());
 }
+
+#[test]
+fn the_levels_of_a_feed_are_its_renditions_with_frames_the_best_first() {
+    let (feed, _) = feed();
+    let large = Arc::new(Track::with_rendition(Rendition(2), video()));
+    let small = Arc::new(Track::with_rendition(Rendition(0), h264()));
+    for track in [&small, &large] {
+        feed.set_original(track.clone());
+    }
+    feed.set_original(Arc::new(Track::with_rendition(Rendition(1), video())));
+    let (mut of_large, mut of_small) = (Frames::new(video()), Frames::new(h264()));
+    for number in 0..10 {
+        large.push(of_large.frame(number == 0, 100));
+        small.push(of_small.frame(number == 0, 100));
+    }
+    let now = of_large.at(9);
+    let levels = feed.levels(now);
+    let sizes: Vec<_> = levels.iter().map(|level| (level.key, level.size)).collect();
+    assert_eq!(sizes, [(large.key(), Some((640, 360))), (small.key(), h264().shown_size())]);
+    assert!(levels.iter().all(|level| level.bitrate_bps > 0 && level.frame_rate > 20.0), "{levels:?}");
+    small.end();
+    assert_eq!(feed.levels(now).iter().map(|level| level.key).collect::<Vec<_>>(), [large.key()]);
+}
