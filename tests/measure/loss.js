@@ -8,12 +8,17 @@ import { percentile, rounded } from "../lib/numbers.js";
 import { HD } from "../lib/picture.js";
 import { UdpRelay } from "../lib/udp_relay.js";
 import { pause } from "../lib/wait.js";
+import { plot } from "./plot.js";
+import { writeFileSync } from "node:fs";
 
 const SECONDS = Number(process.env.SECONDS ?? 60);
 const SETTLING_MS = Number(process.env.SETTLING_MS ?? 5000);
 const FREEZE_MS = 200;
 const STALL_SHARE = 0.5;
 const BAD_MINUTE_PERCENT = 3;
+
+/** Where the loss curve is drawn. */
+const PICTURE = new URL("../../docs/pictures/loss.svg", import.meta.url);
 
 const lossy = (lossPercent, rttMs, { jitterMs = 0, burstPackets = 1 } = {}) => ({
   rules: { lossPercent, burstPackets, delayMs: (rttMs - jitterMs) / 2, jitterMs },
@@ -135,6 +140,16 @@ export async function measureLoss(stage) {
     process.stderr.write(`${cells(`${percent} %`, figures).join(" | ")}${figures.isBadMinute ? " bad minute" : ""}\n`);
     curve.push([percent, figures]);
   }
+  const along = (name, unit, value) => ({ name, unit, points: curve.map(([percent, figures]) => [percent, value(figures)]) });
+  writeFileSync(PICTURE, plot({
+    title: "A WebRTC viewer over a network that loses packets both ways, round trip 100 ms",
+    x: "lost packets, %",
+    curves: [
+      along("frames shown per second", "fps", ({ fps }) => fps),
+      along("latency, p95", "ms", ({ p95 }) => p95),
+      along("audio made up", "%", ({ concealedPercent }) => concealedPercent),
+    ],
+  }));
   const bad = curve.filter(([, { isBadMinute }]) => isBadMinute).map(([percent]) => `${percent} %`);
   process.stdout.write(`${HEAD(COLUMNS)}${curve.map(([percent, figures]) => `| ${cells(`${percent} %`, figures).join(" | ")} |\n`).join("")}`);
   process.stdout.write(`\nMinutes with more than ${BAD_MINUTE_PERCENT} % of stalls of audio: ${bad.length} of ${curve.length} (${bad.join(", ") || "none"})\n\n`);

@@ -13,6 +13,7 @@ import { HD, LIKE_OBS, ownLatency, Publisher, recordFile } from "../lib/picture.
 import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
 import { measureLoss } from "./loss.js";
+import { measureRateFall } from "./rate_fall.js";
 import { cpus, tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -164,6 +165,7 @@ const measurements = {
   },
 
   loss: measureLoss,
+  rate_fall: (stage) => measureRateFall(stage, row),
 
   async reconnect(stage) {
     const picture = { ...HD, gopFrames: 30 };

@@ -52,6 +52,7 @@ export class Meter {
     this.deliveredBefore = this.#delivered();
     this.frames = [];
     this.unreadable = 0;
+    this.sizes = [];
     this.freezes = [];
     this.flashes = [];
     this.beeps = [];
@@ -102,6 +103,7 @@ export class Meter {
       }
       this.#lastReceive = metadata.receiveTime;
     }
+    if (metadata.height !== this.sizes.at(-1)?.height) this.sizes.push({ at: nowMs, width: metadata.width, height: metadata.height });
     const whole = this.#readAt({ x: 0, y: 0, width: 1, height: 1 }, nowMs);
     const codes = this.#tiles.map((tile) => this.#readAt(tile, nowMs));
     codes.forEach((found, index) => {
@@ -183,6 +185,8 @@ export class Meter {
       firstFrameAt: this.#firstFrame,
       samples: this.frames.map(({ at, latency }) => [at, latency]),
       freezes: this.freezes,
+      /** The sizes of the frames, each with the time of the first frame that has it. */
+      sizes: this.sizes,
       /** The offsets of audio from video in milliseconds. They are positive when the audio is late. */
       lipSync: this.#lipSync(),
       beeps: this.beeps.length,
