@@ -2,7 +2,8 @@
 //!
 //! To leave the CPU to the server, only every tenth viewer decrypts. The others read the cleartext headers. All viewers
 //! count every packet and note the time of every frame's last one. Like browsers they have no receive offload and
-//! report once per second. They ask for no repairs: a packet that is lost here stays lost and is counted.
+//! report once per second. They ask for no repairs: a packet that is lost here stays lost and is counted. Those whose network is bad
+//! ([`Losses`]) ask for repairs, and count as viewers, but not in the figures of frames and latency.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use onmic_rtc::rtp::{ReceptionBlock, report};
 use onmic_rtc::sdp::Direction;
-use onmic_rtc::sdp::client::{Answered, H264, offer};
+use onmic_rtc::sdp::client::{Answered, H264, H264_REPAIRS, offer};
 use onmic_rtc::transport::client::ClientConfig;
 use onmic_rtc::transport::{Client, Credentials, DatagramKind, Identity, Input, Profile, classify};
 use tokio::net::UdpSocket;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::losses::Losses;
 use crate::source::{AUDIO_TICKS, VIDEO_TICKS, nanos, read_stamp};
 use crate::{machine, wire};
 
@@ -42,7 +44,10 @@ struct Notes {
     pushed: HashMap<(bool, u32), u64>,
     /// The time when each frame was complete.
     arrived: Vec<((bool, u32), u64)>,
+    /// The streams of the viewers with a clean network.
     streams: Vec<Rc<RefCell<[Stream; 2]>>>,
+    viewers: usize,
+    repairs: u64,
     cpu: Duration,
 }
 
@@ -60,7 +65,8 @@ struct Stream {
     packets: u32,
 }
 
-pub fn run() -> Result<(), Failure> {
+/// Runs the process. Every `every`-th viewer, from the first on, loses `percent` of its packets. None does if `every` is 0.
+pub fn run(every: usize, percent: u64) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (heard, mut messages) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -82,7 +88,11 @@ pub fn run() -> Result<(), Failure> {
                     wire::write(&mut stdout(), wire::OFFER, &text)?;
                 }
                 wire::ANSWER => {
-                    let viewer = Viewer::new(&text, local.clone(), &identity, &notes, now).await?;
+                    let number = notes.borrow().viewers;
+                    notes.borrow_mut().viewers += 1;
+                    let losses = number.is_multiple_of(every.max(1)).then(|| Losses::new(percent, number));
+                    let losses = losses.filter(|_| every > 0);
+                    let viewer = Viewer::new(&text, local.clone(), &identity, (&notes, losses), now).await?;
                     tokio::task::spawn_local(viewer.run());
                 }
                 wire::SINKS => {
@@ -103,6 +113,7 @@ pub fn run() -> Result<(), Failure> {
 fn begin(notes: &mut Notes) {
     notes.counting = true;
     notes.packets = 0;
+    notes.repairs = 0;
     notes.arrived.clear();
     notes.cpu = machine::process_cpu();
     for streams in &notes.streams {
@@ -138,6 +149,7 @@ fn end(notes: &mut Notes, made: &str) -> String {
         ("connect_ms", spread(&mut notes.connect)),
         ("viewers_without_media", incomplete.to_string()),
         ("packets", notes.packets.to_string()),
+        ("repairs", notes.repairs.to_string()),
         ("audio_frames_per_viewer", format!("{:.2}", frames[0] as f64 / viewers as f64)),
         ("video_frames_per_viewer", format!("{:.2}", frames[1] as f64 / viewers as f64)),
         ("lost_frames", lost_frames.to_string()),
@@ -188,6 +200,7 @@ struct Viewer {
     decrypts: bool,
     answered: Instant,
     report_at: Option<Instant>,
+    losses: Option<Losses>,
     streams: Rc<RefCell<[Stream; 2]>>,
     notes: Rc<RefCell<Notes>>,
 }
@@ -197,7 +210,7 @@ impl Viewer {
         answer: &str,
         local: Credentials,
         identity: &Arc<Identity>,
-        notes: &Rc<RefCell<Notes>>,
+        (notes, losses): (&Rc<RefCell<Notes>>, Option<Losses>),
         answered: Instant,
     ) -> Result<Self, Failure> {
         let answer = Answered::parse(answer).ok_or("the answer lacks a value")?;
@@ -213,10 +226,12 @@ impl Viewer {
         let socket = bind().await?;
         socket.connect(server).await?;
         let streams = Rc::new(RefCell::new([Stream::default(), Stream::default()]));
-        notes.borrow_mut().streams.push(streams.clone());
-        let decrypts = notes.borrow().streams.len() % DECRYPTS_EVERY == 1;
+        if losses.is_none() {
+            notes.borrow_mut().streams.push(streams.clone());
+        }
+        let decrypts = losses.is_none() && notes.borrow().streams.len() % DECRYPTS_EVERY == 1;
         let client = Client::new(config, identity.clone(), answered);
-        Ok(Self { client, socket, decrypts, answered, report_at: None, streams, notes: notes.clone() })
+        Ok(Self { client, socket, decrypts, answered, report_at: None, losses, streams, notes: notes.clone() })
     }
 
     async fn run(mut self) {
@@ -253,11 +268,39 @@ impl Viewer {
         while let Ok(length) = self.socket.try_recv(buffer) {
             let datagram = &mut buffer[..length];
             if classify(datagram) == Some(DatagramKind::Rtp) {
-                self.receive_rtp(datagram, now, at);
+                match &mut self.losses {
+                    Some(losses) => {
+                        let is_lost = losses.loses();
+                        self.receive_over_losses(datagram, is_lost);
+                    }
+                    None => self.receive_rtp(datagram, now, at),
+                }
             } else if self.client.handle_datagram(now, datagram) == Ok(Input::Connected) {
                 self.report_at = Some(now + REPORT_INTERVAL);
                 self.notes.borrow_mut().connect.push(now - self.answered);
             }
+        }
+    }
+
+    /// Counts a packet that was sent, whether or not it arrives over a bad network, and asks for those that are missing.
+    fn receive_over_losses(&mut self, datagram: &[u8], is_lost: bool) {
+        let notes = &mut *self.notes.borrow_mut();
+        let Some(losses) = &mut self.losses else { return };
+        let payload_type = datagram[1] & 0x7f;
+        notes.packets += u64::from(notes.counting);
+        notes.repairs += u64::from(notes.counting && payload_type == H264_REPAIRS);
+        if is_lost || payload_type != H264 {
+            return;
+        }
+        let sequence = u16::from_be_bytes([datagram[2], datagram[3]]);
+        let ssrc = u32::from_be_bytes([datagram[8], datagram[9], datagram[10], datagram[11]]);
+        losses.arrived(ssrc, sequence);
+        self.streams.borrow_mut()[1] = Stream { ssrc, sequence: Some(sequence), ..Stream::default() };
+        let (mut request, mut sealed) = (Vec::new(), [0; 1500]);
+        if losses.poll_request(SSRC, &mut request)
+            && let Ok(length) = self.client.seal_rtcp(&request, &mut sealed)
+        {
+            let _ = self.socket.try_send(&sealed[..length]);
         }
     }
 
@@ -300,10 +343,11 @@ impl Viewer {
             return;
         }
         self.report_at = Some(now + REPORT_INTERVAL);
+        let (fraction_lost, cumulative_lost) = self.losses.as_mut().map_or((0, 0), Losses::poll_report);
         let blocks = self.streams.borrow().clone().map(|stream| ReceptionBlock {
             ssrc: stream.ssrc,
-            fraction_lost: 0,
-            cumulative_lost: 0,
+            fraction_lost,
+            cumulative_lost: cumulative_lost as i32,
             highest_sequence: u32::from(stream.sequence.unwrap_or(0)),
             jitter: 0,
             last_sender_report: 0,

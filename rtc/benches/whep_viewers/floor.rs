@@ -17,6 +17,7 @@ use crate::machine;
 use crate::source::Source;
 
 const HEADER: usize = 12;
+const KBPS: usize = 2500;
 const NAME: &str = "floor";
 
 /// The argument that starts the process.
@@ -49,7 +50,7 @@ fn send(sinks: &[SocketAddr], clock: NodeClock, duration: Duration) -> Result<(D
     let mut sealers: Vec<Sealer> = sealers.collect::<Option<_>>().ok_or("the key was refused")?;
     let mut batch = Batch::new();
     let began = Instant::now();
-    let mut sources = [Source::video(clock, began), Source::audio(clock, began)];
+    let mut sources = [Source::video(clock, began, KBPS), Source::audio(clock, began)];
     let outgoing = |source: &Source| Outgoing::new(source.parameters().codec(), Limits::default());
     let mut outgoings = [0, 1].map(|kind| outgoing(&sources[kind]).expect("WebRTC has these codecs"));
     let before = machine::thread_cpu(NAME).ok_or("no schedstat")?;

@@ -2,6 +2,10 @@
 //!
 //! `cargo bench -p onmic-rtc --bench whep_viewers -- [--viewers 200] [--seconds 10] [--rounds 3]`
 //!
+//! A round has four cases, one after another: all networks are clean, a fifth of the viewers lose 5 % of the packets, one viewer loses half of
+//! them, and 1,000 viewers have a clean network and 1 Mbit/s. The last lines compare the first three.
+//! `--lossy-every 5 --loss 5 --kbps 2500` runs one case alone.
+//!
 //! The server runs here. The viewers and the floor run in processes of their own, so CPU and memory are the server's
 //! alone. CPU is the time for which the shard's thread was on a core, with the kernel's work. On loopback that includes
 //! delivering the datagrams to their sockets. The same run measures the floor: see `floor.rs`. Latency is from the push
@@ -11,6 +15,7 @@
 
 mod client;
 mod floor;
+mod losses;
 mod machine;
 mod source;
 mod wire;
@@ -30,6 +35,8 @@ use crate::source::Source;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// The name of the row with the CPU of a viewer.
+const PER_VIEWER: &str = "CPU of the shard per viewer-second";
 /// The argument that starts the viewers' process.
 const VIEWERS: &str = "--be-the-viewers";
 /// The time between two viewers' offers. A handshake costs two signatures, and 200 viewers never come at once.
@@ -37,16 +44,40 @@ const BETWEEN_OFFERS: Duration = Duration::from_millis(20);
 /// The time after the last frame for viewers that are behind because the machine is busy.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// What the viewers watch, and over which networks.
+struct Case {
+    name: &'static str,
+    /// How many there are, if not as many as the command line says.
+    viewers: Option<usize>,
+    /// The bitrate of the video.
+    kbps: usize,
+    /// Every so-manyth viewer has a bad network. 0: none.
+    every: usize,
+    percent: u64,
+}
+
+const CLEAN: Case = Case { name: "clean", viewers: None, kbps: 2500, every: 0, percent: 0 };
+const CASES: [Case; 4] = [
+    CLEAN,
+    Case { name: "a fifth of the viewers lose 5 %", every: 5, percent: 5, ..CLEAN },
+    Case { name: "one viewer loses 50 %", every: usize::MAX, percent: 50, ..CLEAN },
+    Case { name: "1,000 viewers at 1 Mbit/s", viewers: Some(1000), kbps: 1000, ..CLEAN },
+];
+
 struct Options {
     viewers: usize,
     seconds: u64,
     rounds: usize,
+    kbps: usize,
+    every: usize,
+    percent: u64,
 }
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == VIEWERS) {
-        return client::run();
+        let number = |at: usize| arguments.get(at).map_or(Ok(0), |value| value.parse::<u64>());
+        return client::run(number(1)? as usize, number(2)?);
     }
     if let [floor, sinks, ..] = &arguments[..]
         && floor == floor::FLOOR
@@ -55,29 +86,57 @@ fn main() -> Result<(), Failure> {
     }
     let value = |name: &str, default: u64| {
         let position = arguments.iter().position(|argument| argument == name);
-        position.and_then(|at| arguments.get(at + 1)).map_or(Ok(default), |value| value.parse())
+        position.and_then(|at| arguments.get(at + 1)).map_or(Ok(default), |value| value.parse::<u64>())
     };
+    let is_one_case = arguments.iter().any(|argument| argument == "--loss");
     let options = Options {
         viewers: value("--viewers", 200)? as usize,
         seconds: value("--seconds", 10)?,
         rounds: value("--rounds", 1)? as usize,
+        kbps: value("--kbps", CLEAN.kbps as u64)? as usize,
+        every: value("--lossy-every", 1)? as usize,
+        percent: value("--loss", 0)?,
     };
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &[0.001, 0.01, 0.1, 1.0])?
         .install_recorder()?;
-    if options.rounds > 1 {
-        return again(&options);
+    if !is_one_case {
+        return compare(&options);
     }
-    println!("{} viewers, 2.5 Mbit/s H.264 and 64 kbit/s Opus, {} s", options.viewers, options.seconds);
+    let Options { viewers, seconds, kbps, .. } = options;
+    println!("{viewers} viewers, {kbps} kbit/s H.264 and 64 kbit/s Opus, {seconds} s");
     round(&options, &prometheus)
 }
 
-/// Runs each round in a process of its own, because memory that one gave back would hide what the next takes.
-fn again(options: &Options) -> Result<(), Failure> {
-    let (viewers, seconds) = (options.viewers.to_string(), options.seconds.to_string());
+/// Runs each case of each round in a process of its own, because memory that one gave back would hide what the next takes, and compares
+/// their CPU.
+fn compare(options: &Options) -> Result<(), Failure> {
+    let mut costs: [Vec<f64>; CASES.len()] = Default::default();
     for _ in 0..options.rounds {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--viewers", &viewers, "--seconds", &seconds]).status()?;
+        for (Case { name, viewers, kbps, every, percent }, costs) in CASES.iter().zip(&mut costs) {
+            println!("\n{name}");
+            let viewers = viewers.unwrap_or(options.viewers);
+            let arguments = format!(
+                "--viewers {viewers} --seconds {} --kbps {kbps} --lossy-every {every} --loss {percent}",
+                options.seconds
+            );
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(arguments.split(' ')).stderr(Stdio::inherit());
+            let text = String::from_utf8(command.output()?.stdout)?;
+            print!("{text}");
+            let cost =
+                text.lines().find_map(|line| line.strip_prefix(PER_VIEWER)?.trim().split(' ').next()?.parse().ok());
+            costs.push(cost.ok_or("a case said nothing of its CPU")?);
+        }
+    }
+    println!();
+    let medians = costs.map(|mut costs: Vec<f64>| {
+        costs.sort_by(f64::total_cmp);
+        costs[costs.len() / 2]
+    });
+    let is_like_clean = |case: &Case| case.viewers.is_none() && case.every > 0;
+    for (Case { name, .. }, median) in CASES.iter().zip(medians).filter(|(case, _)| is_like_clean(case)) {
+        println!("CPU per viewer, {name}: {:.2} of clean", median / medians[0]);
     }
     Ok(())
 }
@@ -85,13 +144,13 @@ fn again(options: &Options) -> Result<(), Failure> {
 fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure> {
     let clock = NodeClock::new(Instant::now(), SystemTime::now());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut viewers = Viewers::start()?;
+    let mut viewers = Viewers::start(options)?;
     let sinks = viewers.ask(wire::SINKS, &options.viewers.to_string())?;
     let floor_before = floor::measure(&sinks)?;
 
     // One principal has at most half of the places.
     let rtc = Rtc::start(&Config::on_loopback(4 * options.viewers, Arc::new(Calendar::new(clock))))?;
-    let publisher = Publisher::start(clock)?;
+    let publisher = Publisher::start(clock, options.kbps)?;
     std::thread::sleep(Duration::from_secs(3)); // A whole group is in the ring now.
     let resident_before = machine::resident();
     for _ in 0..options.viewers {
@@ -145,7 +204,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
         "before / after",
     );
     row("  ratio to the floor", format!("{:.2}", per_packet / floor), "");
-    row("CPU of the shard per viewer-second", format!("{:.0} µs", cpu.as_secs_f64() * 1e6 / viewer_seconds), "");
+    row(PER_VIEWER, format!("{:.0} µs", cpu.as_secs_f64() * 1e6 / viewer_seconds), "");
     row("packets per viewer-second", format!("{:.0}", packets / viewer_seconds), "");
     row(
         "resident memory per viewer",
@@ -156,6 +215,7 @@ fn round(options: &Options, prometheus: &PrometheusHandle) -> Result<(), Failure
     row("push to received, video, p50 p95 max", format!("{} ms", field("video_ms")), "target p95 < 15");
     row("push to received, audio, p50 p95 max", format!("{} ms", field("audio_ms")), "");
     row("viewers connected", field("connected").to_owned(), "");
+    row("repairs sent", field("repairs").to_owned(), "");
     row(
         "frames per viewer, video and audio",
         format!("{} {}", field("video_frames_per_viewer"), field("audio_frames_per_viewer")),
@@ -187,9 +247,10 @@ struct Viewers {
 }
 
 impl Viewers {
-    fn start() -> Result<Self, Failure> {
+    fn start(options: &Options) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg(VIEWERS).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let networks = [options.every.to_string(), options.percent.to_string()];
+        let mut child = command.arg(VIEWERS).args(networks).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (to, from) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
         Ok(Self { child, to, from })
     }
@@ -221,9 +282,9 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn start(clock: NodeClock) -> Result<Self, Failure> {
+    fn start(clock: NodeClock, kbps: usize) -> Result<Self, Failure> {
         let began = Instant::now();
-        let mut sources = [Source::audio(clock, began), Source::video(clock, began)];
+        let mut sources = [Source::audio(clock, began), Source::video(clock, began, kbps)];
         let tracks = [0, 1].map(|kind| Arc::new(Track::new(sources[kind].parameters())));
         let feed = Feed::new(None);
         for track in &tracks {

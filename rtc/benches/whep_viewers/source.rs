@@ -1,4 +1,4 @@
-//! The published media: H.264 at 2.5 Mbit/s and 30 frames per second, and Opus every 20 ms, spread as by an encoder.
+//! The published media: H.264 at a given bitrate and 30 frames per second, and Opus every 20 ms, spread as by an encoder.
 //!
 //! Every frame carries its number and the time of its push, so that viewers in another process can tell its latency.
 
@@ -15,9 +15,9 @@ const GROUP: u64 = 60;
 /// The ticks between video frames.
 pub const VIDEO_TICKS: u32 = 3000;
 pub const AUDIO_TICKS: u32 = 960;
-/// 2.5 Mbit/s in groups of 2 s: a keyframe of 60 kB and 59 frames of 9.6 kB on average.
-const KEYFRAME_BYTES: usize = 60_000;
-const DELTA_BYTES: usize = 9_600;
+/// The bytes of each kind of frame for 1 Mbit/s in groups of 2 s: a keyframe of 24 kB and 59 frames of 3.84 kB on average.
+const KEYFRAME_BYTES: usize = 24_000;
+const DELTA_BYTES: usize = 3_840;
 const OPUS_BYTES: usize = 160; // 64 kbit/s.
 
 /// The bytes that the stamp in a frame begins with.
@@ -30,22 +30,23 @@ pub struct Source {
     parameters: Arc<Parameters>,
     clock: NodeClock,
     began: Instant,
+    kbps: usize,
     next: u64,
 }
 
 impl Source {
-    pub fn video(clock: NodeClock, began: Instant) -> Self {
+    pub fn video(clock: NodeClock, began: Instant, kbps: usize) -> Self {
         let sps = [0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
         let pps = [0x68, 0xce, 0x3c, 0x80];
         let sets = (vec![Bytes::copy_from_slice(&sps)], vec![Bytes::copy_from_slice(&pps)]);
         let h264 = h264::Parameters::from_parameter_sets(sets.0, sets.1).expect("the sets are whole");
-        Self { parameters: Arc::new(Parameters::H264(h264)), clock, began, next: 0 }
+        Self { parameters: Arc::new(Parameters::H264(h264)), clock, began, kbps, next: 0 }
     }
 
     pub fn audio(clock: NodeClock, began: Instant) -> Self {
         let opus =
             opus::Parameters { channels: 2, pre_skip: 312, input_sample_rate: 48_000, output_gain: 0, mapping: None };
-        Self { parameters: Arc::new(Parameters::Opus(opus)), clock, began, next: 0 }
+        Self { parameters: Arc::new(Parameters::Opus(opus)), clock, began, kbps: 64, next: 0 }
     }
 
     pub fn parameters(&self) -> Arc<Parameters> {
@@ -79,7 +80,8 @@ impl Source {
             }
             _ => {
                 let keyframe = number.is_multiple_of(GROUP);
-                let mut unit = vec![0x5a; if keyframe { KEYFRAME_BYTES } else { delta_bytes(number) }];
+                let bytes = if keyframe { KEYFRAME_BYTES } else { delta_bytes(number) };
+                let mut unit = vec![0x5a; bytes * self.kbps / 1000];
                 unit[0] = if keyframe { 0x65 } else { 0x41 };
                 stamp(&mut unit, number);
                 (VIDEO_TICKS, keyframe, nal::join([&unit[..]]))
