@@ -208,7 +208,7 @@ impl Parts {
         };
         let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.
-        let rtmp = (rtmp_port, applications.name().to_owned());
+        let rtmp = settings::rtmp_ingest(config, rtmp_port, &applications);
         let kept_by = |keep: Keep| from_fn_with_state(keep, cache::state);
         let keep = Keep::of(gate.is_closed());
         let of_asker = Router::new()

@@ -8,10 +8,11 @@ use anyhow::Context;
 use rustls::ServerConfig;
 
 use onmic_config::{Auth, Config};
-use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, SECRET_BYTES};
+use onmic_control::{Keeping, Keyring, Keys, Outbox, Receiver, RoomsConfig, RtmpIngest, SECRET_BYTES};
 use onmic_edge::hls::HlsConfig;
 use onmic_http::serve::HttpLimits;
-use onmic_ingest::rtmp::{RtmpConfig, RtmpLimits};
+use onmic_ingest::rtmp::stream_key::{Application, StreamKey};
+use onmic_ingest::rtmp::{Applications, RtmpConfig, RtmpLimits};
 use onmic_listen::{Limits, TrustedProxies, WRITE_TIMEOUT};
 use onmic_media::hub::HubLimits;
 use onmic_media::life::Lives;
@@ -257,6 +258,17 @@ pub fn http(config: &Config, capacity: Capacity) -> HttpLimits {
         header_timeout: config.http.header_timeout,
         write_timeout: WRITE_TIMEOUT,
         drain: config.drain,
+    }
+}
+
+/// Returns how encoders publish by RTMP, for those who ask by HTTP.
+pub fn rtmp_ingest(config: &Config, port: u16, applications: &Applications) -> RtmpIngest {
+    RtmpIngest {
+        port,
+        tls_port: config.rtmp.tls_port,
+        application: applications.name().to_owned(),
+        bitrate: config.ingest.bitrate,
+        read_key: |key| StreamKey::parse(&Application::default(), key).map(|key| (key.name, key.token)),
     }
 }
 

@@ -9,6 +9,7 @@ mod bans;
 mod claims;
 mod clock;
 mod keys;
+mod multitrack;
 mod random;
 mod rooms;
 mod sent_out;
@@ -18,7 +19,7 @@ mod standing;
 mod ticket;
 mod webhook;
 
-pub use api::Api;
+pub use api::{Api, RtmpIngest};
 pub use auth::TokenGate;
 pub use keys::{Keyring, Keys, KeysError, SECRET_BYTES};
 pub use rooms::gate::RoomGate;

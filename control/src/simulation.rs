@@ -189,7 +189,7 @@ impl World {
         };
         let (stage, stop) = (Arc::new(FrailStage::default()), CancellationToken::new());
         let rooms = Rooms::new(config, hub.clone(), standing.clone(), stage.clone(), None, stop).unwrap();
-        let api = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned()));
+        let api = Api::new(hub.clone(), gate.clone(), rooms.clone(), crate::api::rtmp_ingest());
         let mut world = Self {
             random: Random::new(seed),
             clock,

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { endToEnd } from "../lib/end_to_end.js";
 import { assertNeverDry } from "../lib/expect.js";
 import { request } from "../lib/http.js";
-import { findPlaylists } from "../lib/hls_rules.js";
+import { assertAligned, findPlaylists } from "../lib/hls_rules.js";
 import { MultitrackPublisher } from "../lib/multitrack_publisher.js";
-import { parseMaster, parseMedia } from "../lib/playlist.js";
+import { parseMaster } from "../lib/playlist.js";
 import { run } from "../lib/run.js";
 import { pause, waitFor } from "../lib/wait.js";
 
@@ -15,24 +15,6 @@ const QUALITIES = [
   { height: 180, kbps: 300 },
   { height: 90, kbps: 100 },
 ];
-
-/** Returns the segments of a variant by number: their lengths, and whether each begins with a keyframe. */
-async function segmentsOf(masterUrl, { uri }) {
-  const playlist = parseMedia((await request(new URL(uri, masterUrl).href)).text);
-  return new Map(playlist.segments.map((segment, index) => [playlist.mediaSequence + playlist.skipped + index, segment.duration]));
-}
-
-/** Asserts that the variants have the same segments with the same lengths. A quality that comes later begins within its first one. */
-async function assertAligned(masterUrl, variants) {
-  const [main, ...others] = await Promise.all(variants.map((variant) => segmentsOf(masterUrl, variant)));
-  for (const other of others) {
-    const common = [...other.keys()].slice(1).filter((number) => main.has(number));
-    assert.ok(common.length >= 2, `${[...main.keys()]} and ${[...other.keys()]}`);
-    for (const number of common) {
-      assert.ok(Math.abs(main.get(number) - other.get(number)) < 0.02, `segment ${number}: ${main.get(number)} and ${other.get(number)}`);
-    }
-  }
-}
 
 /** Lets hls.js change its level by hand, and asserts that the picture changes and the buffer never runs dry. */
 async function assertSwitches(stage, viewer, heights) {

@@ -68,3 +68,21 @@ function assertMediaRules(text) {
   const age = playlist.segments.reduce((sum, { duration }) => sum + duration, 0) * 1000;
   assert.ok(Math.abs(said - age) < 5000, `the first segment is dated ${said} ms ago, but the segments last ${age} ms together`);
 }
+
+/** Returns the segments of a variant by number: their lengths, and whether each begins with a keyframe. */
+async function segmentsOf(masterUrl, { uri }) {
+  const playlist = parseMedia((await request(new URL(uri, masterUrl).href)).text);
+  return new Map(playlist.segments.map((segment, index) => [playlist.mediaSequence + playlist.skipped + index, segment.duration]));
+}
+
+/** Asserts that the variants have the same segments with the same lengths. A quality that comes later begins within its first one. */
+export async function assertAligned(masterUrl, variants) {
+  const [main, ...others] = await Promise.all(variants.map((variant) => segmentsOf(masterUrl, variant)));
+  for (const other of others) {
+    const common = [...other.keys()].slice(1).filter((number) => main.has(number));
+    assert.ok(common.length >= 2, `${[...main.keys()]} and ${[...other.keys()]}`);
+    for (const number of common) {
+      assert.ok(Math.abs(main.get(number) - other.get(number)) < 0.02, `segment ${number}: ${main.get(number)} and ${other.get(number)}`);
+    }
+  }
+}

@@ -26,9 +26,9 @@ export class MultitrackPublisher {
   /** The numbers of tracks that are left out. */
   silent = new Set();
 
-  /** Encodes `qualities` ({ height, kbps }) into `folder`, connects and starts to send. */
-  static async start(port, key, folder, qualities) {
-    const input = ["-f", "lavfi", "-i", `testsrc2=size=640x360:rate=30:duration=${CLIP_MS / 1000}`];
+  /** Encodes `qualities` ({ height, kbps }) of a picture into `folder`, connects and starts to send. */
+  static async start(port, key, folder, qualities, { size = "640x360", rate = 30, keyframeEvery = 30 } = {}) {
+    const input = ["-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${rate}:duration=${CLIP_MS / 1000}`];
     const sine = ["-f", "lavfi", "-i", `sine=sample_rate=48000:duration=${CLIP_MS / 1000}`];
     const tracks = [];
     const isEnd = ({ kind, body }) => kind === "video" && body[1] === SEQUENCE_END;
@@ -40,8 +40,8 @@ export class MultitrackPublisher {
     // The audio is in a file of its own, because the muxer would move the video beside it by the encoder's delay.
     await add(0, sine, ["-c:a", "aac", "-b:a", "64k"], `${folder}/audio.flv`);
     for (const [track, { height, kbps }] of qualities.entries()) {
-      const size = ["-vf", `scale=-2:${height}`, "-b:v", `${kbps}k`, "-maxrate", `${kbps}k`, "-bufsize", `${kbps / 2}k`];
-      const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30", ...size];
+      const scaled = ["-vf", `scale=-2:${height}`, "-b:v", `${kbps}k`, "-maxrate", `${kbps}k`, "-bufsize", `${kbps / 2}k`];
+      const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", `${keyframeEvery}`, ...scaled];
       await add(track, input, video, `${folder}/${height}.flv`);
     }
     const order = ({ tag }) => (tag.isHeader ? -1 : tag.timestampMs);

@@ -8,6 +8,7 @@ mod commands;
 mod conduct;
 mod events;
 mod json;
+mod multitrack;
 mod openapi;
 mod page;
 mod problem;
@@ -20,8 +21,9 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use onmic_http::OneAtATime;
 use onmic_media::name::Principal;
@@ -33,6 +35,10 @@ use crate::rooms::Rooms;
 use crate::rooms::order::{Done, Order};
 use crate::rooms::rate::{Doing, PrincipalRates};
 use crate::rooms::refusal::Denied;
+
+pub use multitrack::RtmpIngest;
+#[cfg(test)]
+pub use multitrack::rtmp_ingest;
 
 /// Returns what an order does that has a rate of its own.
 fn doing(order: &Order) -> Option<Doing> {
@@ -49,15 +55,15 @@ pub struct Api {
     hub: Arc<Hub>,
     gate: Arc<TokenGate>,
     rooms: Arc<Rooms>,
-    rtmp: (u16, String),
+    rtmp: RtmpIngest,
     /// The list of all rooms. Of 10,000 rooms it takes tens of milliseconds to render.
     list: Arc<OneAtATime>,
     rates: Arc<PrincipalRates>,
 }
 
 impl Api {
-    /// Returns an API over these parts. Pages learn from it to publish to the port and application in `rtmp`.
-    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: (u16, String)) -> Self {
+    /// Returns an API over these parts. Pages and encoders learn from it to publish by `rtmp`.
+    pub fn new(hub: Arc<Hub>, gate: Arc<TokenGate>, rooms: Arc<Rooms>, rtmp: RtmpIngest) -> Self {
         Self { hub, gate, rooms, rtmp, list: Arc::default(), rates: Arc::default() }
     }
 
@@ -101,6 +107,10 @@ impl Api {
             .route("/api/v1/rooms/{room}", get(rooms::one).patch(rest::configure).delete(rest::end))
             .merge(rest::router())
             .route("/api/v1/server", get(server::show))
+            .route(
+                "/api/v1/multitrack-video/config",
+                post(multitrack::tell_qualities).layer(DefaultBodyLimit::max(multitrack::BODY_MAX)),
+            )
             .layer(from_fn(addresses::answer))
             .route("/api/v1/openapi.json", get(openapi::document)) // It states no address of a ticket or an overlay.
             .with_state(self)

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 use onmic_http::BasePath;
 use onmic_http::etag::{self, Document as Kept};
 
-use super::{commands, events, rest, rooms, server};
+use super::{commands, events, multitrack, rest, rooms, server};
 use crate::rooms::event::{RoomEvent, ServerMessage};
 
 #[derive(OpenApi)]
@@ -24,7 +24,7 @@ use crate::rooms::event::{RoomEvent, ServerMessage};
         rest::change_seat, rest::clear_seat, rest::connect_failed, rest::renew_ticket, rest::hand_over, rest::mute_host,
         rest::propose_pk, rest::end_pk, rest::accept_pk, rest::refuse_pk,
         rest::set_layout, rest::set_overlays, rest::overlay_image, rest::set_look, rest::set_source, rest::chat,
-        server::show,
+        server::show, multitrack::tell_qualities,
         signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source, signalling::watch_return,
         signalling::change_session, signalling::end_session,
     ),

@@ -27,8 +27,8 @@ pub struct Server {
 pub async fn show(State(api): State<Api>) -> Json<Server> {
     Json(Server {
         version: env!("CARGO_PKG_VERSION"),
-        rtmp_port: api.rtmp.0,
-        rtmp_app: api.rtmp.1,
+        rtmp_port: api.rtmp.port,
+        rtmp_app: api.rtmp.application,
         now: api.hub.calendar().at(api.rooms.now()).to_string(),
         auth: api.gate.is_closed(),
     })

@@ -57,6 +57,7 @@ impl Stage for Noted {
 mod bodies;
 mod claims;
 mod counted;
+mod multitrack;
 mod outlives;
 
 struct Server {
@@ -101,7 +102,7 @@ impl Server {
     /// Returns the routes behind the door.
     fn router(&self) -> Router {
         let Self { hub, gate, rooms, .. } = self;
-        let routes = Api::new(hub.clone(), gate.clone(), rooms.clone(), (1935, "live".to_owned())).router();
+        let routes = Api::new(hub.clone(), gate.clone(), rooms.clone(), super::rtmp_ingest()).router();
         let door = Door::new(Vec::new(), !gate.is_closed(), BasePath::default(), Vec::new());
         Router::new().fallback_service(routes).layer(from_fn_with_state(door, door::enter))
     }
