@@ -231,7 +231,7 @@ metric::label_values! {
     NackTooFast => "nack_too_fast",
     /// A viewer asked for a packet that is not kept any more, or that it was never sent; it is not sent again.
     RepairUnknown => "repair_unknown",
-    /// A viewer asked for more packets than may be sent again to one; the packet is not.
+    /// A viewer would get more packets that were lost, or that make losses good, than its budget allows; the packet is not sent.
     RepairOverBudget => "repair_over_budget",
     /// The payload of an RTP packet cannot be parsed.
     PayloadMalformed => "payload_malformed",

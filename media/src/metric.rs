@@ -129,6 +129,10 @@ metrics_of_onmic! {
     THREADS_DIED = "onmic_threads_died_total", Counter, ["thread"];
     /// Counts addresses that media of WebRTC publishers came from before a connectivity check did, as behind a NAT that gives another port.
     RTC_NEW_ADDRESSES = "onmic_rtc_new_addresses_total", Counter, [];
+    /// Counts packets to WHEP viewers that make losses good without a request: repair packets of video (`fec`), and audio packets that repeat earlier ones (`red`).
+    RTC_REDUNDANT_PACKETS = "onmic_rtc_redundant_packets_total", Counter, ["form"];
+    /// Counts the bytes that these take: the payloads of `fec`, and what `red` adds to its packets.
+    RTC_REDUNDANT_BYTES = "onmic_rtc_redundant_bytes_total", Counter, ["form"];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
     RTC_TURN = "onmic_rtc_turn_seconds", Gauge, [];
     /// Counts tracks that are being derived now.

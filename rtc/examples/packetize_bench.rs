@@ -12,7 +12,7 @@ use bytes::Bytes;
 use onmic_media::codec::{nal, vp8};
 use onmic_media::{AvSync, Codec, Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::outgoing::Limits;
-use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
+use onmic_rtc::rtp::{ExtensionIds, GuardConfig, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
 
 const VIEWERS: usize = 200;
 const FRAMES: u32 = 600;
@@ -31,7 +31,9 @@ fn main() {
             let resend = Resend::Repair { ssrc: 1000 + viewer as u32, payload_type: 97, sequence: 0 };
             let ssrc = viewer as u32;
             let (sequence, timestamp, sync) = (0, 0, AvSync::LipSync);
-            let config = SenderConfig { ssrc, payload_type: 96, extensions, mid, resend, sequence, timestamp, sync };
+            let guard = GuardConfig::default();
+            let config =
+                SenderConfig { ssrc, payload_type: 96, extensions, mid, resend, sequence, timestamp, sync, guard };
             Sender::new(config, &outgoing)
         })
         .collect();

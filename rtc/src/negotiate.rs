@@ -17,7 +17,7 @@ use crate::capability::{capability, codec_of};
 use crate::forms::{offered_forms, printable};
 use crate::rtp::packet::{ExtensionIds, LayerIds, Mid};
 use crate::rtp::receive::LAYERS_MAX;
-use crate::rtp::sender::{Resend, SenderConfig};
+use crate::rtp::sender::{FecConfig, GuardConfig, Resend, SenderConfig};
 use crate::sdp::{
     self, Accept, Answer, Candidate, CodecCapability, CodecName, Direction, Flow, MediaSection, Offer, OfferError,
     OfferedCodec, Source, extension,
@@ -166,6 +166,8 @@ pub(crate) fn send(
         None if asks_again => Resend::AsSent,
         None => Resend::Never,
     };
+    let fec =
+        chosen.flexfec.map(|payload_type| FecConfig { ssrc: random_ssrc(), payload_type, sequence: rand::random() });
     let config = SenderConfig {
         ssrc,
         payload_type: chosen.codec.payload_type,
@@ -175,10 +177,12 @@ pub(crate) fn send(
         sequence: rand::random(),
         timestamp: rand::random(),
         sync: streams.playout().sync,
+        guard: GuardConfig { fec, red: chosen.red },
     };
     let source = Source {
         ssrc,
         rtx_ssrc: rtx.map(|(ssrc, _)| ssrc),
+        fec_ssrc: fec.map(|fec| fec.ssrc),
         cname: streams.cname(key.kind).to_owned(),
         stream: streams.media_stream().to_owned(),
         track: key.to_string(),
@@ -332,8 +336,8 @@ fn receiving(offer: &Offer, kind: MediaKind, chosen: sdp::Chosen) -> Receiving {
         transport_cc: says("transport-cc"),
         reduced_size: section.takes_reduced_size(),
         accept: Accept {
-            chosen,
-            also: all,
+            chosen: chosen.without_redundancy(),
+            also: all.into_iter().map(sdp::Chosen::without_redundancy).collect(),
             layers,
             direction: Direction::RecvOnly,
             extensions: RECEIVED.to_vec(),
@@ -411,6 +415,8 @@ fn random_ssrc() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    mod redundancy;
+
     use super::*;
     use onmic_media::codec::vp9;
     use onmic_media::{AvSync, Rendition};

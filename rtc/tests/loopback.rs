@@ -16,7 +16,7 @@ use onmic_media::{
     Work,
 };
 use onmic_rtc::rtp::outgoing::Limits;
-use onmic_rtc::rtp::{ExtensionIds, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
+use onmic_rtc::rtp::{ExtensionIds, GuardConfig, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig};
 use onmic_rtc::sdp::client::{Answered, H264, VIDEO_SSRC, offer, offer_of};
 use onmic_rtc::sdp::{self, Direction, Fragment};
 use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
@@ -119,6 +119,7 @@ impl Visitor {
             sequence: 1,
             timestamp: 1,
             sync: AvSync::LipSync,
+            guard: GuardConfig::default(),
         };
         let mut sender = Sender::new(config, &outgoing);
         sender.start(&outgoing, Instant::now());

@@ -24,6 +24,44 @@ endToEnd("whep_repairs_loss_by_retransmission", async (stage) => {
   await viewer.stop();
 });
 
+// The server is not offered NACK and sends nothing again, so every frame and sample that is whole after a loss comes from redundancy.
+endToEnd("whep_makes_lost_packets_good_without_requests", async (stage) => {
+  const gateway = await stage.gateway();
+  await stage.live(gateway, "guarded", { gopFrames: 15 });
+  const relay = await stage.relay(gateway.rtcPort, { down: { lossPercent: 10, delayMs: 20 } });
+  const browser = await stage.browser();
+  const watch = async (editOffer) => {
+    const viewer = await browser.play("whep", { url: gateway.url("/whep/guarded"), relayPort: relay.port, editOffer });
+    await viewer.waitFor("the viewer to connect", ({ state }) => state === "connected");
+    await pause(6000); // The viewer's first reports tell the server of the loss.
+    const { statistics: before } = await viewer.report();
+    const { statistics: after } = await viewer.watch(8);
+    await viewer.stop();
+    const grown = (kind, name) => (after[`inbound-rtp-${kind}`][name] ?? 0) - (before[`inbound-rtp-${kind}`][name] ?? 0);
+    const concealed = grown("audio", "concealedSamples") / grown("audio", "totalSamplesReceived");
+    const figures = {
+      frames: grown("video", "framesDecoded"),
+      concealedPercent: Math.round(concealed * 10_000) / 100,
+      concealedPercentSinceStart: Math.round((10_000 * after["inbound-rtp-audio"].concealedSamples) / after["inbound-rtp-audio"].totalSamplesReceived) / 100,
+      fecPackets: grown("video", "fecPacketsReceived"),
+      fecBytes: grown("video", "fecBytesReceived"),
+      videoBytes: grown("video", "bytesReceived"),
+      repeated: grown("video", "retransmittedPacketsReceived"),
+    };
+    stage.say(`10 % loss, offer ${editOffer || "as it is"}, 8 s: ${JSON.stringify(figures)}`);
+    return figures;
+  };
+  const without = await watch("no-nack no-redundancy");
+  const guarded = await watch("no-nack");
+  // Browsers ask for lost video, and not for lost audio, which is whole by redundancy alone.
+  const usual = await watch("");
+  assert.equal(without.fecPackets + without.repeated + guarded.repeated, 0, "nothing is sent again, and one viewer has no repair packets");
+  assert.ok(guarded.fecPackets > 50 && guarded.fecBytes > 0, `${guarded.fecPackets} repair packets`);
+  assert.ok(guarded.frames > without.frames * 1.5, `${guarded.frames} frames with repair packets, ${without.frames} without`);
+  assert.ok(usual.concealedPercent < 2, `${usual.concealedPercent} % concealed`); // Aim: 1 %.
+  assert.ok(guarded.concealedPercent < without.concealedPercent / 2, `${guarded.concealedPercent} % concealed, ${without.concealedPercent} % without RED`);
+});
+
 endToEnd("whip_repairs_loss_by_retransmission", async (stage) => {
   const gateway = await stage.gateway();
   const relay = await stage.relay(gateway.rtcPort, { up: { lossPercent: 3, delayMs: 10, jitterMs: 5 } });

@@ -8,6 +8,7 @@ pub mod amf;
 pub mod av1;
 pub mod avcc;
 pub mod decode;
+pub mod fec;
 pub mod flv_audio;
 pub mod flv_video;
 pub mod frames;
@@ -21,6 +22,7 @@ pub mod pair;
 pub mod peer_check;
 pub mod peer_datagram;
 pub mod peer_handshake;
+pub mod red;
 pub mod rtc_framing;
 pub mod rtcp;
 pub mod rtmp_chunk;
@@ -100,12 +102,13 @@ pub fn hub(now: Instant) -> std::sync::Arc<Hub> {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 27] = [
     ("aac", aac::run),
     ("amf", amf::run),
     ("av1", av1::run),
     ("avcc", avcc::run),
     ("decode", decode::run),
+    ("fec", fec::run),
     ("flv_audio", flv_audio::run),
     ("flv_video", flv_video::run),
     ("frames", frames::run),
@@ -118,6 +121,7 @@ pub const TARGETS: [Target; 25] = [
     ("peer_check", peer_check::run),
     ("peer_datagram", peer_datagram::run),
     ("peer_handshake", peer_handshake::run),
+    ("red", red::run),
     ("rtc_framing", rtc_framing::run),
     ("rtcp", rtcp::run),
     ("rtmp_chunk", rtmp_chunk::run),

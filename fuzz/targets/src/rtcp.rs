@@ -12,7 +12,7 @@ use onmic_media::{AvSync, Codec, Frame, Parameters, Ticks, WallTime};
 use onmic_rtc::rtp::outgoing::Limits;
 use onmic_rtc::rtp::sender::RepairScratch;
 use onmic_rtc::rtp::{
-    ExtensionIds, Feedback, HEADER_MAX, Mid, Outgoing, Repaired, Resend, Sender, SenderConfig, feedback,
+    ExtensionIds, Feedback, GuardConfig, HEADER_MAX, Mid, Outgoing, Repaired, Resend, Sender, SenderConfig, feedback,
 };
 
 const WALL: WallTime = WallTime(1_795_000_000_000_000);
@@ -67,6 +67,7 @@ fn sender(resend: Resend, track: &Outgoing) -> Sender {
         sequence: 32_700,
         timestamp: u32::MAX,
         sync: AvSync::LipSync,
+        guard: GuardConfig::default(),
     };
     Sender::new(config, track)
 }

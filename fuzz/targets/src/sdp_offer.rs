@@ -31,6 +31,7 @@ fn answer(offer: &Offer, flow: Flow) -> String {
         let source = Source {
             ssrc: 100,
             rtx_ssrc: chosen.rtx.map(|_| 101),
+            fec_ssrc: chosen.flexfec.map(|_| 102),
             cname: "room".into(),
             stream: "room".into(),
             track: "track".into(),

@@ -82,7 +82,7 @@ pub struct ReferenceTime {
 }
 
 /// A report block (RFC 3550 6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceptionBlock {
     /// The stream that the block is about.
     pub ssrc: u32,

@@ -8,6 +8,7 @@
 //! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Release (evenly) ─→ Arrival
 //! ```
 
+pub mod fec;
 pub mod feedback;
 pub mod lateness;
 pub mod ntp;
@@ -17,11 +18,13 @@ pub mod packet;
 pub mod packetize;
 pub mod receive;
 pub mod recovery;
+pub mod red;
 pub mod reference;
 pub mod report;
 pub mod sender;
 pub mod sequence;
 
+pub use fec::Protection;
 pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
 pub use lateness::Lateness;
 pub use outgoing::{Outgoing, Packet, Packets};
@@ -30,7 +33,7 @@ pub use packet::{ExtensionIds, LayerIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};
 pub use recovery::{Mix, Recovery};
-pub use sender::{HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
+pub use sender::{GuardConfig, HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

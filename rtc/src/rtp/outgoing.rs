@@ -4,12 +4,15 @@
 //! [`Limits::repair`]. Both are bounded in bytes: a group that outgrows [`Limits::group_bytes`] is no longer offered,
 //! and viewers who come then wait for the next keyframe.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use onmic_media::{ClockRate, Codec, Frame, MediaKind, Ticks, WallTime};
 
+use super::fec::{Parities, Protection};
 use super::packetize::{Packetizer, Payloads};
+use super::red::{Redundancy, Redundant};
 
 /// The longest time between two statements of the capture time. Every keyframe states it too.
 const CAPTURE_TIME_INTERVAL_MICROS: i64 = 1_000_000;
@@ -40,6 +43,9 @@ const HOLD_ADJUSTMENT: Duration = Duration::from_millis(20);
 /// The delay that a receiver may add by itself while frames are held back for repairs: the jitter of a network that loses
 /// packets.
 const JITTER_ADJUSTMENT: Duration = Duration::from_millis(100);
+/// The newest frames that have repair packets (FEC). Those of older ones are forgotten, so that they take little memory. A viewer
+/// who catches up goes without.
+const PROTECTED: usize = 8;
 /// A step of the timestamps by more than this means that the publisher was away.
 const AWAY: Duration = Duration::from_millis(500);
 
@@ -140,6 +146,11 @@ pub struct Packets {
     pub states_playout_delay: bool,
     is_video: bool,
     payloads: Payloads,
+    /// The repair packets (FEC) of each level, made when the first viewer of the level asks.
+    parities: [OnceCell<Parities>; Protection::ALL.len()],
+    /// The packet with some of those before it. It is kept as long as the frame, because a packet that is sent again as it was
+    /// must have the same bytes.
+    redundant: OnceCell<Box<[OnceCell<Option<Redundant>>; Redundancy::ALL]>>,
 }
 
 /// One packet as all viewers share it.
@@ -153,6 +164,8 @@ pub struct Packet<'a> {
     pub marker: bool,
     /// The bytes after the header.
     pub payload: &'a [u8],
+    /// Whether the payload repeats earlier packets (RFC 2198).
+    pub is_redundant: bool,
 }
 
 impl Packets {
@@ -181,13 +194,14 @@ impl Packets {
         self.payloads.iter().enumerate().map(|(index, payload)| self.packet(index, payload))
     }
 
-    fn get(&self, index: usize) -> Option<Packet<'_>> {
+    pub(super) fn get(&self, index: usize) -> Option<Packet<'_>> {
         Some(self.packet(index, self.payloads.get(index)?))
     }
 
     fn packet<'a>(&'a self, index: usize, payload: &'a [u8]) -> Packet<'a> {
         let marker = self.is_video && index + 1 == self.payloads.len();
-        Packet { frame: self, sequence: self.first_sequence + index as u64, marker, payload }
+        let sequence = self.first_sequence + index as u64;
+        Packet { frame: self, sequence, marker, payload, is_redundant: false }
     }
 }
 
@@ -308,6 +322,8 @@ impl Outgoing {
             states_playout_delay: is_video && (states_capture || is_new),
             is_video,
             payloads,
+            parities: Default::default(),
+            redundant: Default::default(),
         };
         self.next_number += 1;
         self.next_sequence += packets.len() as u64;
@@ -319,8 +335,29 @@ impl Outgoing {
             self.follow_group(&packets);
         }
         self.frames.push_back(packets);
+        if let Some(old) = self.frames.len().checked_sub(PROTECTED + 1) {
+            self.frames[old].parities = Default::default();
+        }
         self.evict(frame.arrived);
         self.frames.back()
+    }
+
+    /// Returns the repair packets (FEC) of one of the newest frames of video, without the headers of a viewer.
+    pub fn parities<'o>(&self, packets: &'o Packets, protection: Protection) -> Option<&'o Parities> {
+        let is_new = packets.number + PROTECTED as u64 >= self.next_number;
+        let cell = packets.parities.get(protection.index()?).filter(|_| is_new && packets.is_video)?;
+        Some(cell.get_or_init(|| Parities::new(packets.payloads.iter(), protection)))
+    }
+
+    /// Returns a packet of audio together with packets before it. `None` if there are none that it could repeat.
+    pub fn redundant<'o>(&self, packets: &'o Packets, redundancy: Redundancy) -> Option<&'o Redundant> {
+        let index = redundancy.index().filter(|_| !packets.is_video && packets.len() == 1)?;
+        let made = packets.redundant.get_or_init(Box::default)[index].get_or_init(|| {
+            let earlier = redundancy.distances().map_while(|back| self.frame(packets.number.checked_sub(back)?));
+            let earlier = earlier.map_while(|frame| Some((frame.timestamp, frame.payloads.get(0)?)));
+            Redundant::new((packets.timestamp, packets.payloads.get(0)?), earlier, self.limits.max_payload)
+        });
+        made.as_ref()
     }
 
     /// Notes that the reader of the track was too slow and lost this many frames. Its next frame is a keyframe.

@@ -99,6 +99,7 @@ pub struct Incoming<'a> {
     pub payload: &'a [u8],
     extension_profile: u16,
     extension: &'a [u8],
+    extension_at: usize,
 }
 
 impl<'a> Incoming<'a> {
@@ -110,6 +111,7 @@ impl<'a> Incoming<'a> {
         }
         rest = rest.get(usize::from(header[0] & 0x0f) * 4..)?; // Skips the contributing sources.
         let (mut extension_profile, mut extension) = (0, &[][..]);
+        let extension_at = packet.len() - rest.len() + 4;
         if header[0] & 0x10 != 0 {
             let (&[p1, p0, l1, l0], after) = rest.split_first_chunk::<4>()?;
             extension_profile = u16::from_be_bytes([p1, p0]);
@@ -128,6 +130,7 @@ impl<'a> Incoming<'a> {
             payload: rest,
             extension_profile,
             extension,
+            extension_at,
         })
     }
 
@@ -159,6 +162,19 @@ impl<'a> Incoming<'a> {
             if id != 0 && (id == ids.rid || id == ids.repaired_rid) {
                 return Some(value);
             }
+        }
+        None
+    }
+
+    /// Returns where in the packet the value of an extension is.
+    pub fn extension_value(&self, id: u8) -> Option<std::ops::Range<usize>> {
+        let mut rest = self.extension;
+        while let Some((found, value, after)) = self.next_extension(rest) {
+            if found != 0 && found == id {
+                let end = self.extension_at + self.extension.len() - after.len();
+                return Some(end - value.len()..end);
+            }
+            rest = after;
         }
         None
     }

@@ -27,6 +27,8 @@
 //! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
 //! as above.
 
+mod budget;
+mod guard;
 mod hold;
 mod repair;
 mod resend;
@@ -38,6 +40,9 @@ use onmic_media::name::PLAYOUT_DELAY_MAX_MS;
 use onmic_media::track::PAST_MAX;
 use onmic_media::{AvSync, ClockRate, DateOffset, MediaKind, Ticks, WallTime};
 
+use self::budget::Budget;
+use self::guard::Guard;
+pub use self::guard::{FecConfig, GuardConfig, Guarded};
 use self::hold::Hold;
 use self::repair::Repairs;
 use self::span::{CatchUp, LEVEL, Span};
@@ -115,6 +120,8 @@ pub struct SenderConfig {
     pub timestamp: u32,
     /// Whether video waits for audio that comes later.
     pub sync: AvSync,
+    /// The forms of redundancy that the peer takes.
+    pub guard: GuardConfig,
 }
 
 /// The frame that [`Sender::start`] begins with.
@@ -176,7 +183,10 @@ pub struct Sender {
     floor_ms: u16,
     is_video: bool,
     phase: Phase,
+    /// When it was started first.
     started: Option<Instant>,
+    /// The number of its first packet on the wire.
+    first: u16,
     /// The number of the frame to send next.
     next_frame: u64,
     /// The track's number of the packet after the last frame that was polled.
@@ -200,6 +210,9 @@ pub struct Sender {
     repairs: Option<Box<Repairs>>,
     /// The delay for repairs, once there was one.
     hold: Option<Box<Hold>>,
+    guard: Option<Box<Guard>>,
+    /// What may be sent beside the stream. It is allocated with the first loss.
+    budget: Option<Box<Budget>>,
     counters: SenderCounters,
 }
 
@@ -224,6 +237,7 @@ impl Sender {
             is_video: outgoing.codec().kind() == MediaKind::Video,
             phase: Phase::WaitingForKeyframe,
             started: None,
+            first: first as u16,
             next_frame: outgoing.next_number(),
             next_shared: 0,
             spans,
@@ -239,6 +253,8 @@ impl Sender {
             rtt_micros: None,
             repairs: Repairs::new(config.resend),
             hold: None,
+            guard: Guard::new(config.guard),
+            budget: None,
             counters: SenderCounters::default(),
         }
     }
@@ -391,7 +407,7 @@ impl Sender {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((packet.frame.wall, packet.frame.timestamp.wrapping_add(span.rebase)));
-        let stream = (self.ssrc, self.payload_type, sequence as u16);
+        let stream = (self.ssrc, self.payload_type_of(packet), sequence as u16);
         self.write_header(stream, &span, packet, transport_sequence, buffer)
     }
 
@@ -526,21 +542,26 @@ impl Sender {
     /// Returns the number on the wire of the frame's first packet.
     fn continue_at(&mut self, frame: &Packets) -> u64 {
         let catch_up = self.starting.take();
+        let redundancy = self.redundancy();
         if self.span_count == 0 {
             let newest = &mut self.spans[SPANS - 1];
             *newest = Span {
                 shared: frame.first_sequence,
                 catch_up: catch_up.unwrap_or_default(),
                 rebase: self.rebase,
+                redundancy,
                 ..*newest
             };
             self.span_count = 1;
-        } else if self.next_shared != frame.first_sequence || catch_up.is_some() {
+        } else if (self.next_shared, redundancy) != (frame.first_sequence, self.spans[SPANS - 1].redundancy)
+            || catch_up.is_some()
+        {
             let newest = self.spans[SPANS - 1];
             let viewer = newest.on_wire(self.next_shared);
             self.spans.rotate_left(1);
             let catch_up = catch_up.unwrap_or_default();
-            self.spans[SPANS - 1] = Span { viewer, shared: frame.first_sequence, catch_up, rebase: self.rebase };
+            self.spans[SPANS - 1] =
+                Span { viewer, shared: frame.first_sequence, catch_up, rebase: self.rebase, redundancy };
             self.span_count = (self.span_count + 1).min(SPANS as u8);
         }
         self.next_shared = frame.first_sequence + frame.len() as u64;

@@ -12,11 +12,15 @@ use super::attribute::{flag, value};
 use super::candidate::{Candidate, candidate_attributes};
 use super::codec::Chosen;
 use super::extension::TRANSPORT_CC;
-use super::offer::{Direction, MediaKind, MediaSection, Offer, OfferedCodec};
+use super::offer::{Direction, FLEXFEC, MediaKind, MediaSection, Offer, OfferedCodec};
 use crate::transport::{Credentials, Fingerprint, Role};
 
 /// The feedback that this server acts on, as offers name it.
 const FEEDBACK: [&str; 5] = ["transport-cc", "ccm fir", "nack", "nack pli", "rrtr"];
+
+/// The time within which the repair packets of FlexFEC follow the packets that they cover: 10 s, as browsers state it. Ours
+/// follow at once.
+const REPAIR_WINDOW_MICROS: u32 = 10_000_000;
 
 /// The stream that the server sends in a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct Source {
     pub ssrc: u32,
     /// The SSRC of its repair stream, if repairs were offered.
     pub rtx_ssrc: Option<u32>,
+    /// The SSRC of its FlexFEC stream, if that was offered.
+    pub fec_ssrc: Option<u32>,
     /// The canonical name. It is the same for all tracks on one clock, and receivers play those in
     /// sync.
     pub cname: String,
@@ -159,7 +165,9 @@ impl<'a> Answer<'a> {
         if with_candidates {
             attributes.extend(candidate_attributes(self.candidates));
         }
-        let formats = accept.all().flat_map(|chosen| std::iter::once(chosen.codec.payload_type).chain(chosen.rtx));
+        let formats = accept.all().flat_map(|chosen| {
+            std::iter::once(chosen.codec.payload_type).chain(chosen.rtx).chain(chosen.red).chain(chosen.flexfec)
+        });
         media_line(offered, 9, formats.map(|number| number.to_string()).collect(), attributes)
     }
 
@@ -250,6 +258,14 @@ fn codec(chosen: &Chosen, accept: &Accept, attributes: &mut Vec<Attribute>) {
         attributes.push(value("rtpmap", format!("{rtx} rtx/{}", codec.clock_rate)));
         attributes.push(value("fmtp", format!("{rtx} apt={number}")));
     }
+    if let Some(red) = chosen.red {
+        attributes.push(value("rtpmap", format!("{red} red/{}/{}", codec.clock_rate, codec.channels)));
+        attributes.push(value("fmtp", format!("{red} {number}/{number}")));
+    }
+    if let Some(flexfec) = chosen.flexfec {
+        attributes.push(value("rtpmap", format!("{flexfec} {FLEXFEC}/{}", codec.clock_rate)));
+        attributes.push(value("fmtp", format!("{flexfec} repair-window={REPAIR_WINDOW_MICROS}")));
+    }
 }
 
 fn layers(layers: &[String], attributes: &mut Vec<Attribute>) {
@@ -264,7 +280,10 @@ fn sources(source: &Source, attributes: &mut Vec<Attribute>) {
     if let Some(rtx) = source.rtx_ssrc {
         attributes.push(value("ssrc-group", format!("FID {} {rtx}", source.ssrc)));
     }
-    for ssrc in std::iter::once(source.ssrc).chain(source.rtx_ssrc) {
+    if let Some(fec) = source.fec_ssrc {
+        attributes.push(value("ssrc-group", format!("FEC-FR {} {fec}", source.ssrc)));
+    }
+    for ssrc in std::iter::once(source.ssrc).chain(source.rtx_ssrc).chain(source.fec_ssrc) {
         attributes.push(value("ssrc", format!("{ssrc} cname:{}", source.cname)));
     }
 }

@@ -77,6 +77,10 @@ pub struct Chosen {
     pub codec: OfferedCodec,
     /// The payload type of its repair stream.
     pub rtx: Option<u8>,
+    /// The payload type in which packets of it repeat earlier ones (RFC 2198).
+    pub red: Option<u8>,
+    /// The payload type of FlexFEC of the third draft.
+    pub flexfec: Option<u8>,
 }
 
 impl Offer {
@@ -138,8 +142,22 @@ fn choose_in(at: usize, section: &MediaSection, want: &CodecCapability) -> Optio
 }
 
 impl Chosen {
+    /// Leaves out the forms of redundancy that only a sender uses here.
+    pub fn without_redundancy(self) -> Self {
+        Self { red: None, flexfec: None, ..self }
+    }
+
     fn new(section: usize, name: CodecName, codec: &OfferedCodec, media: &MediaSection) -> Self {
-        Self { section, name, codec: codec.clone(), rtx: media.rtx_of(codec.payload_type) }
+        let number = codec.payload_type;
+        let is_video = media.kind == MediaKind::Video;
+        Self {
+            section,
+            name,
+            codec: codec.clone(),
+            rtx: media.rtx_of(number),
+            red: media.red_of(number).filter(|_| name == CodecName::Opus),
+            flexfec: media.flexfec().filter(|_| is_video),
+        }
     }
 }
 

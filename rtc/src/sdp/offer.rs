@@ -31,6 +31,9 @@ const RID_CHARS: std::ops::RangeInclusive<usize> = 1..=16;
 const UFRAG_CHARS: std::ops::RangeInclusive<usize> = 4..=256;
 const PWD_CHARS: std::ops::RangeInclusive<usize> = 22..=256;
 
+/// The name of FlexFEC of the third draft, which is not that of RFC 8627.
+pub(super) const FLEXFEC: &str = "flexfec-03";
+
 /// The protocols of media. All stand for the first, because the fingerprint tells that media is in SRTP with keys by DTLS, and
 /// the candidates how it is carried (RFC 8829 5.1.2).
 const PROTOCOLS: [&str; 8] = [
@@ -213,6 +216,21 @@ impl MediaSection {
             codec.name.eq_ignore_ascii_case("rtx") && codec.number("apt") == Some(payload_type.into())
         };
         self.codecs.iter().find(|codec| repairs(codec)).map(|codec| codec.payload_type)
+    }
+
+    /// Returns the payload type in which packets of `payload_type` repeat earlier packets of the same (RFC 2198).
+    pub fn red_of(&self, payload_type: u8) -> Option<u8> {
+        let repeats = |codec: &OfferedCodec| {
+            let mut numbers = codec.fmtp.split('/').map(|number| number.trim().parse::<u8>());
+            codec.name.eq_ignore_ascii_case("red") && numbers.all(|number| number == Ok(payload_type))
+        };
+        self.codecs.iter().find(|codec| repeats(codec)).map(|codec| codec.payload_type)
+    }
+
+    /// Returns the payload type of FlexFEC of the third draft, which protects any payload type.
+    pub fn flexfec(&self) -> Option<u8> {
+        let is_flexfec = |codec: &&OfferedCodec| codec.name.eq_ignore_ascii_case(FLEXFEC) && codec.clock_rate == 90_000;
+        self.codecs.iter().find(is_flexfec).map(|codec| codec.payload_type)
     }
 
     /// Returns the protocol of media that is in none which this server speaks.

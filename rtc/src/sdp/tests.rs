@@ -29,17 +29,20 @@ fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
         Flow::Send => Direction::SendOnly,
         Flow::Receive => Direction::RecvOnly,
     };
-    let source = |ssrc: u32, rtx: bool, track: &str| {
+    let source = |ssrc: u32, (rtx, fec): (bool, bool), track: &str| {
         (flow == Flow::Send).then(|| Source {
             ssrc,
             rtx_ssrc: rtx.then_some(ssrc + 1),
+            fec_ssrc: fec.then_some(ssrc + 2),
             cname: "program".into(),
             stream: "room".into(),
             track: track.into(),
         })
     };
+    let used = |chosen: Chosen| if flow == Flow::Send { chosen } else { chosen.without_redundancy() };
     if let Some(chosen) = offer.choose(MediaKind::Video, flow, video) {
-        let source = source(100, chosen.rtx.is_some(), "video");
+        let chosen = used(chosen);
+        let source = source(100, (chosen.rtx.is_some(), chosen.flexfec.is_some()), "video");
         let extensions = VIDEO.to_vec();
         answer.accept(Accept {
             chosen,
@@ -53,7 +56,8 @@ fn answer(offer: &Offer, flow: Flow, video: &[CodecCapability]) -> String {
     }
     let opus = [CodecName::Opus.into()];
     if let Some(chosen) = offer.choose(MediaKind::Audio, flow, &opus) {
-        let source = source(200, false, "audio");
+        let chosen = used(chosen);
+        let source = source(200, (false, false), "audio");
         let fmtp = (flow == Flow::Receive).then(|| "minptime=10;useinbandfec=1;stereo=1".into());
         let extensions = vec![MID, TRANSPORT_CC];
         answer.accept(Accept { chosen, also: Vec::new(), layers: Vec::new(), direction, extensions, source, fmtp });
@@ -73,6 +77,33 @@ fn check(name: &str, offer: &str, flow: Flow, video: &[CodecCapability]) {
 
 fn h264() -> [CodecCapability; 1] {
     [CodecName::H264.into()]
+}
+
+#[test]
+fn redundancy_is_chosen_for_what_it_protects() {
+    let offer = Offer::parse(CHROMIUM_WHEP).unwrap();
+    let chosen = |kind, codec: CodecName| offer.choose(kind, Flow::Send, &[codec.into()]).unwrap();
+    let number = |name: &str| {
+        let codecs = offer.media.iter().flat_map(|section| &section.codecs);
+        codecs.filter(|codec| codec.name == name).map(|codec| codec.payload_type).collect::<Vec<_>>()
+    };
+    let video = chosen(MediaKind::Video, CodecName::H264);
+    assert_eq!((video.flexfec, video.red), (number("flexfec-03").first().copied(), None));
+    let audio = chosen(MediaKind::Audio, CodecName::Opus);
+    assert!(audio.flexfec.is_none() && audio.red.is_some_and(|red| number("red").contains(&red)));
+    let text = answer(&offer, Flow::Send, &[CodecName::H264.into()]);
+    for line in ["a=ssrc-group:FEC-FR 100 102", "a=ssrc:102 cname:program", "flexfec-03/90000", "red/48000/2"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let audio = &offer.media.iter().find(|section| section.kind == MediaKind::Audio).unwrap();
+    assert_eq!(audio.red_of(1), None);
+    for fmtp in ["111/112", "", "111/x"] {
+        let other = CHROMIUM_WHEP.replace(" 111/111", &format!(" {fmtp}"));
+        let chosen = Offer::parse(&other).unwrap().choose(MediaKind::Audio, Flow::Send, &[CodecName::Opus.into()]);
+        assert_eq!(chosen.unwrap().red, None, "{fmtp}");
+    }
+    let left_out = video.without_redundancy();
+    assert!(left_out.flexfec.is_none() && left_out.rtx.is_some());
 }
 
 #[test]

@@ -6,12 +6,15 @@ use metrics::{Counter, Histogram, counter, histogram};
 use onmic_media::metric::{self, Latency, Network, Repair};
 use onmic_media::{DropReason, MediaKind};
 
-use crate::rtp::sender::RepairCounters;
+use crate::rtp::sender::{Guarded, RepairCounters};
 use crate::transport::Dropped;
 use crate::{tcp, udp};
 
 /// The interval at which the socket's counts are passed on.
 const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The forms of redundancy: FlexFEC of video, and RFC 2198 of audio.
+const REDUNDANCY: [&str; 2] = ["fec", "red"];
 
 pub(super) struct Metrics {
     dropped: [Counter; Dropped::ALL.len()],
@@ -39,6 +42,8 @@ pub(super) struct Metrics {
     /// Packets that could not be sealed.
     pub(super) unsealed: Counter,
     sent_frames: [Counter; MediaKind::ALL.len()],
+    redundant_packets: [Counter; 2],
+    redundant_bytes: [Counter; 2],
     /// The time from a frame's arrival, or from its turn if it was held, until the kernel has the packets for the last viewer.
     pub(super) sending: Histogram,
     sent_bytes: Counter,
@@ -106,6 +111,8 @@ impl Metrics {
             networks: std::array::from_fn(|index| OfNetwork::new(Network::ALL[index])),
             unsealed: DropReason::NotSealed.counter(),
             sent_frames: MediaKind::ALL.map(frames),
+            redundant_packets: REDUNDANCY.map(|form| counter!(metric::RTC_REDUNDANT_PACKETS, "form" => form)),
+            redundant_bytes: REDUNDANCY.map(|form| counter!(metric::RTC_REDUNDANT_BYTES, "form" => form)),
             sending: Latency::WhepSend.histogram(),
             sent_bytes: counter!(metric::BYTES, "direction" => "out", "protocol" => "rtc"),
             sent_packets: counter!(metric::PACKETS, "direction" => "out", "protocol" => "rtc"),
@@ -134,6 +141,22 @@ impl Metrics {
 
     pub(super) fn sent_frames(&self, kind: MediaKind, frames: u64) {
         self.sent_frames[kind as usize].increment(frames);
+    }
+
+    /// Counts what one track of a viewer sent beside its packets, between two states of its counters.
+    pub(super) fn guarded(&self, now: Guarded, before: Guarded) {
+        if now == before {
+            return;
+        }
+        self.repair_over_budget.increment(now.fec_left_out - before.fec_left_out);
+        let packets = [(now.fec_packets, before.fec_packets), (now.red_packets, before.red_packets)];
+        let bytes = [(now.fec_octets, before.fec_octets), (now.red_octets, before.red_octets)];
+        for (counter, (now, before)) in self.redundant_packets.iter().zip(packets) {
+            counter.increment(now.wrapping_sub(before).into());
+        }
+        for (counter, (now, before)) in self.redundant_bytes.iter().zip(bytes) {
+            counter.increment(now - before);
+        }
     }
 
     /// Passes on what the ports counted since the last call. Does nothing within [`INTERVAL`] of

@@ -17,20 +17,28 @@ use crate::rtp::reference::References;
 use crate::rtp::sender::RepairScratch;
 use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
 use crate::streams::Streams;
-use crate::transport::{Peer, SealError};
+use crate::transport::{Peer, Route, SealError};
 use crate::udp::Batch;
 
 /// The buffers that all sessions of a shard use in turn.
 pub(super) struct Scratch {
     pub(super) batch: Batch,
     pub(super) repair: RepairScratch,
+    /// The payload of a packet that is made for one viewer: of audio that repeats earlier packets, or of a repair packet.
+    pub(super) payload: Vec<u8>,
     pub(super) rtcp: Vec<u8>,
     pub(super) sealed: Box<[u8; 2048]>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { batch: Batch::new(), repair: RepairScratch::default(), rtcp: Vec::new(), sealed: Box::new([0; 2048]) }
+        Self {
+            batch: Batch::new(),
+            repair: RepairScratch::default(),
+            payload: Vec::new(),
+            rtcp: Vec::new(),
+            sealed: Box::new([0; 2048]),
+        }
     }
 }
 
@@ -135,11 +143,11 @@ impl Viewer {
         let mut frames = 0;
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return 0 };
         let passed_over = own.sender.counters().skipped_frames;
+        let guarded = own.sender.guarded();
         while let Some(packets) = own.sender.poll_frame(&track.outgoing, turn.now) {
             frames += 1;
-            let batch = &mut turn.scratch.batch;
             if let Err((error, unsent)) =
-                send(peer, &mut own.sender, packets, &mut self.transport_sequence, batch, turn.out)
+                send(peer, &mut own.sender, &track.outgoing, packets, &mut self.transport_sequence, turn)
             {
                 turn.metrics.unsealed.increment(unsent);
                 tracing::debug!(%error, "a frame could not be sealed");
@@ -150,6 +158,7 @@ impl Viewer {
             turn.metrics.passed_over.increment(passed_over.into());
         }
         if frames > 0 {
+            turn.metrics.guarded(own.sender.guarded(), guarded);
             turn.metrics.sent_frames(own.key.kind, frames);
             self.report(peer, turn);
         }
@@ -223,8 +232,13 @@ impl Viewer {
         if let Some(recovery) = &mut self.recovery {
             // What a connection of TCP loses did not fit into it, and more packets would fit even less.
             let is_udp = peer.remote_addr().is_none_or(|to| to.connection().is_none());
-            let allowed = Allowed { repairs: own.sender.repairs() && is_udp, hold: turn.repair_hold };
+            let (repairs, hold) = (own.sender.repairs() && is_udp, turn.repair_hold);
             let known = own.sender.known(self.references.is_known());
+            let (protection, redundancy) = self.tracks.iter().fold((false, false), |(fec, red), own| {
+                let guards = own.sender.guards();
+                (fec || guards.0, red || guards.1)
+            });
+            let allowed = Allowed { repairs, protection: protection && is_udp, redundancy: redundancy && is_udp, hold };
             let Some(mix) = recovery.handle_report(block, &known, &allowed, turn.now).copied() else { return };
             self.tracks.iter_mut().for_each(|own| own.sender.set_mix(&mix));
         }
@@ -362,16 +376,18 @@ fn send_again(
     }
 }
 
-/// Sends one frame to one viewer: a header and a seal per packet, and one send per run of equal lengths. An error comes with the number of
-/// packets that are not sent for it.
+/// Sends one frame to one viewer: a header and a seal per packet, and one send per run of equal lengths. Repair packets
+/// (FEC) follow the packets that they cover. An error comes with the number of packets that are not sent for it.
 fn send(
     peer: &mut Peer,
     sender: &mut Sender,
+    outgoing: &Outgoing,
     packets: &Packets,
     transport_sequence: &mut u16,
-    batch: &mut Batch,
-    out: &mut impl Outbox,
+    turn: &mut Turn<'_, impl Outbox>,
 ) -> Result<(), (SealError, u64)> {
+    let Scratch { batch, payload: scratch, .. } = &mut *turn.scratch;
+    let out = &mut *turn.out;
     let mut buffer = [0; HEADER_MAX];
     let Some(to) = peer.remote_addr() else {
         // The numbers are used up, so that the peer sees a loss when media goes on.
@@ -381,17 +397,35 @@ fn send(
         }
         return Ok(());
     };
+    let parities = outgoing.parities(packets, sender.protection());
     for (index, packet) in packets.iter().enumerate() {
+        let packet = sender.dressed(packet, outgoing, turn.now, scratch);
         let header = sender.header(&packet, transport_sequence, &mut buffer);
-        let length = peer.sealed_rtp_len(header.len() + packet.payload.len());
-        if !batch.takes(length) {
-            out.send_batch(to, batch);
-        }
-        if let Err(error) = batch.push(length, |room| peer.seal_rtp(header, packet.payload, room)) {
-            out.send_batch(to, batch); // The next viewer would get packets that stay in the shared batch.
-            return Err((error, (packets.len() - index) as u64));
+        put(peer, to, (header, packet.payload), batch, out).map_err(|error| (error, (packets.len() - index) as u64))?;
+        for parity in parities.into_iter().flat_map(|parities| parities.after(index)) {
+            let header = sender.repair_header(parity, packets, (transport_sequence, turn.now), &mut buffer, scratch);
+            let Some(header) = header else { continue };
+            let rest = (packets.len() - index) as u64; // The repair packet is one of them.
+            put(peer, to, (header, scratch), batch, out).map_err(|error| (error, rest))?;
         }
     }
     out.send_batch(to, batch);
     Ok(())
+}
+
+/// Seals one packet into the batch, which is sent before if the packet does not fit.
+fn put(
+    peer: &mut Peer,
+    to: Route,
+    (header, payload): (&[u8], &[u8]),
+    batch: &mut Batch,
+    out: &mut impl Outbox,
+) -> Result<(), SealError> {
+    let length = peer.sealed_rtp_len(header.len() + payload.len());
+    if !batch.takes(length) {
+        out.send_batch(to, batch);
+    }
+    batch.push(length, |room| peer.seal_rtp(header, payload, room)).inspect_err(|_| {
+        out.send_batch(to, batch); // The next viewer would get packets that stay in the shared batch.
+    })
 }

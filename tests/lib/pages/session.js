@@ -37,6 +37,8 @@ export async function exchange(pc, url, { token, relayPort, tcp, waitForCandidat
   }
   let offer = pc.localDescription.sdp;
   if (editOffer === "no-h264") offer = withoutH264(offer);
+  if (editOffer?.includes("no-nack")) offer = offer.replace(/^a=rtcp-fb:\d+ nack\r\n/gim, "");
+  if (editOffer?.includes("no-redundancy")) offer = offer.replace(/^a=rtpmap:\d+ (red|ulpfec|flexfec-03)\/.*\r\n/gim, "");
   const headers = { "Content-Type": "application/sdp" };
   if (token) headers.Authorization = `Bearer ${token}`;
   const response = await fetch(url, { method: "POST", headers, body: offer });
@@ -135,6 +137,7 @@ export async function statistics(pc) {
       const { concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost } = report;
       const { estimatedPlayoutTimestamp, frameWidth, scalabilityMode } = report;
       const { retransmittedPacketsSent, qualityLimitationReason, framesPerSecond } = report;
+      const { fecPacketsReceived, fecPacketsDiscarded, fecBytesReceived } = report;
       summary[`${report.type}-${report.kind}`] = JSON.parse(
         JSON.stringify({
           ...{ packetsReceived, packetsLost, nackCount, pliCount, firCount, framesDecoded, framesDropped },
@@ -143,6 +146,7 @@ export async function statistics(pc) {
           ...{ concealedSamples, totalSamplesReceived, targetBitrate, roundTripTime, fractionLost },
           ...{ estimatedPlayoutTimestamp, frameWidth, scalabilityMode },
           ...{ retransmittedPacketsSent, qualityLimitationReason, framesPerSecond },
+          ...{ fecPacketsReceived, fecPacketsDiscarded, fecBytesReceived },
         }),
       );
     }

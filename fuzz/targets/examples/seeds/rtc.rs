@@ -21,6 +21,7 @@ const PAYLOAD_BYTES: usize = 100;
 pub fn write() -> Result<(), Failure> {
     transport()?;
     feedback()?;
+    redundancy()?;
     received()
 }
 
@@ -98,6 +99,26 @@ fn feedback() -> Result<(), Failure> {
     }
     save("rtcp", "bitrate", &[&[0], &piece(&bitrate.concat())[..]].concat())?;
     save("rtcp", "clocks", &[&[0], &piece(&clocks)[..]].concat())
+}
+
+/// Writes five packets of which two are lost, with the repair packet of all and that of the last two, and a packet of
+/// redundant audio.
+fn redundancy() -> Result<(), Failure> {
+    let media = |does: u8, payload: &[u8]| [&[does][..], &piece(payload)].concat();
+    let repair = |base: u16, mask: u16, payload: &[u8]| {
+        let header = [&[0, 0, 0, 5, 0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 7][..], &base.to_be_bytes(), &mask.to_be_bytes()];
+        media(0, &[header.concat(), payload.to_vec()].concat())
+    };
+    let sent = [media(0x03, b"first"), media(0x13, b"next!"), media(0x03, b"third")].concat();
+    save("fec", "one_lost", &[sent.clone(), repair(65_530, 0xf800, b"sums!")].concat())?;
+    save("fec", "in_turn", &[sent, repair(65_530, 0xf800, b"sums!"), repair(65_532, 0xe000, b"other")].concat())?;
+    save("fec", "cut", &[media(0, &[0; 19]), media(1, &[0x80; 12])].concat())?;
+    let earlier = [(48_000_u32 - 960, &b"before"[..]), (48_000 - 1920, b"first")];
+    let mut packet = Vec::new();
+    onmic_rtc::rtp::red::Redundant::new((48_000, b"now"), earlier, 1200).ok_or("it fits")?.write(111, &mut packet);
+    save("red", "two_repeated", &packet)?;
+    save("red", "alone", &[111, 1, 2, 3])?;
+    save("red", "cut", &packet[..10])
 }
 
 fn received() -> Result<(), Failure> {

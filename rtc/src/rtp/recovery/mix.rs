@@ -9,17 +9,23 @@
 //! | loss that counts | ≥ 0.05 % | two packets of a minute at 2 Mbit/s: what a clean network loses now and then |
 //! | copies of a repeat | 1, from 4 % loss 2, from 20 % loss 3 | two copies halve the rounds at 10 % loss, for 10 % more bytes. A request is lost as often as a repeat, so a fourth copy gains nothing |
 //! | spacing of copies | 10 ms, or as long as two bursts last, 40 ms at most | a copy beside the first is lost with it |
-//! | budget | 50 % of the stream; from 2 copies on, 1.5 times what these need on top; 200 % at most | repeats are lost as well |
+//! | budget | 50 % of the stream; from 2 copies on, 1.5 times what these need on top, and what protection takes; 200 % at most | repeats are lost as well |
+//! | protection | light from 2 % loss, medium from 8 %, strong from 20 % | where a round takes longer than a frame can wait (a round trip of 40 ms, or 8 % loss), because repeats cost less than parity that nobody needs |
+//! | redundancy of audio | the fewest earlier packets that leave a fifteenth of the loss, or 0.3 %, 7 at most | 0.7 % at 10 % of loss, 2 % at 30 %; each one costs the rate of the audio once more |
+//! | distance of these | the shortest at which they suffice, 3 packets at most | packets beside each other are lost together in bursts, but a copy that is far behind comes late for a receiver with a short buffer |
 //! | hold, so that video is fluent | until 59 of 60 frames are complete | 29.5 of 30 frames are shown in time |
 //! | hold, so that it does not freeze | until all but one packet in a minute have come, less 120 ms | a frame that is 120 ms late leaves a gap of 153 ms, which nobody calls a freeze |
 //!
-//! The hold is the longer of the two, and at most what the operator allows. A path without loss has none, and no
-//! copies: its viewer gets the same bytes as if nothing here existed.
+//! The hold is the longer of the two, and at most what the operator allows. A path without loss has none, a copy of nothing and
+//! no protection: its viewer gets the same bytes as if nothing here existed.
 //!
 //! The n-th round of a packet ends after `DETECT + round trip + 2 × variation + (n - 1) × round`, with the time of a round as
 //! the receiver paces its requests ([`Path::round`]).
 
 use std::time::Duration;
+
+use crate::rtp::fec::Protection;
+use crate::rtp::red::{DEPTH_MAX, Redundancy, STRIDE_MAX};
 
 /// Less loss than this does not count.
 const LOSS_LEAST: f32 = 0.000_5;
@@ -47,6 +53,12 @@ const LATE: Duration = Duration::from_millis(120);
 const FRAMES: f32 = 30.0;
 /// The most rounds that are waited for: a browser asks ten times.
 const ROUNDS_MAX: u32 = 10;
+/// The share of the lost audio that is left to concealment.
+const AUDIO_LEFT: f32 = 1.0 / 15.0;
+/// Loss of audio that is left to concealment, whatever the loss is. It is not heard.
+const AUDIO_LEFT_LEAST: f32 = 0.003;
+/// The duration of an audio packet of this server's encoder. Longer ones are further apart, so bursts cost fewer of them.
+const AUDIO_PACKET: Duration = Duration::from_millis(10);
 /// A round trip that grew by this much means a full queue: the loss is that of too many packets, and more make it worse.
 const QUEUED: Duration = Duration::from_millis(150);
 /// More packets than this in a second are a wrong report.
@@ -82,6 +94,10 @@ pub struct Path {
 pub struct Allowed {
     /// Whether the receiver asks for lost packets.
     pub repairs: bool,
+    /// Whether the receiver takes forward error correction.
+    pub protection: bool,
+    /// Whether the receiver takes redundant audio.
+    pub redundancy: bool,
     /// The longest time for which frames are held back for repairs.
     pub hold: Duration,
 }
@@ -93,15 +109,26 @@ pub struct Mix {
     pub copies: u8,
     /// The time between two of these.
     pub spacing: Duration,
-    /// The share of the stream's own bytes that repeats may take.
+    /// The share of the stream's own bytes that repeats, protection and redundancy may take together.
     pub budget: f32,
+    /// The forward error correction of video.
+    pub protection: Protection,
+    /// Which earlier packets each packet of audio repeats.
+    pub redundancy: Redundancy,
     /// The time for which the receiver holds frames back for repairs.
     pub hold: Duration,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { copies: 1, spacing: SPACING.0, budget: BUDGET, hold: Duration::ZERO }
+        Self {
+            copies: 1,
+            spacing: SPACING.0,
+            budget: BUDGET,
+            protection: Protection::None,
+            redundancy: Redundancy::NONE,
+            hold: Duration::ZERO,
+        }
     }
 }
 
@@ -118,13 +145,16 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
         _ => 1,
     };
     let spacing = spacing(path);
-    let needed = loss * f32::from(copies) * 1.5;
+    let protection = if allowed.protection { protection(path, loss) } else { Protection::None };
+    let needed = if copies > 1 { loss * f32::from(copies) * 1.5 } else { 0.0 };
     Mix {
         copies,
         spacing,
-        budget: (BUDGET + if copies > 1 { needed } else { 0.0 }).min(BUDGET_MAX),
+        budget: (BUDGET + needed + protection.share()).min(BUDGET_MAX),
+        protection,
+        redundancy: if allowed.redundancy { redundancy(path, loss) } else { Redundancy::NONE },
         hold: match allowed.repairs {
-            true => hold(path, (copies, spacing), loss).min(allowed.hold),
+            true => hold(path, (copies, spacing), (loss, residual(protection, loss))).min(allowed.hold),
             false => Duration::ZERO,
         },
     }
@@ -145,10 +175,12 @@ impl Path {
 }
 
 /// Returns how long frames have to be held back.
-fn hold(path: &Path, repeats: (u8, Duration), loss: f32) -> Duration {
+///
+/// `loss` is that of packets, and what protection leaves of it.
+fn hold(path: &Path, repeats: (u8, Duration), (loss, left): (f32, f32)) -> Duration {
     // The way of the requests is taken to lose as much. Where more repeats than that are asked for again, that counts.
     let failure = (1.0 - (1.0 - loss) * (1.0 - loss.powi(repeats.0.into()))).max(path.asked_again).min(0.95);
-    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * loss / path.burst.max(1.0);
+    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * left / path.burst.max(1.0);
     let fluent = rounds(events / FRAMES, failure, LATE_FRAMES).map(|rounds| path.after(rounds, repeats));
     let whole = rounds(events, failure, LATE_PACKETS).map(|rounds| path.after(rounds, repeats).saturating_sub(LATE));
     fluent.max(whole).unwrap_or(Duration::ZERO)
@@ -168,12 +200,49 @@ fn spacing(path: &Path) -> Duration {
     Duration::from_secs_f32(bursts.min(1.0)).clamp(SPACING.0, SPACING.1)
 }
 
+fn protection(path: &Path, loss: f32) -> Protection {
+    const LONG: Duration = Duration::from_millis(40);
+    let is_far = path.round_trip.unwrap_or(RTT_UNKNOWN) >= LONG;
+    match loss {
+        _ if path.queued >= QUEUED => Protection::None,
+        _ if loss >= LOSS_THRICE => Protection::Strong,
+        _ if loss >= 0.08 => Protection::Medium,
+        _ if loss >= 0.02 && is_far => Protection::Light,
+        _ => Protection::None,
+    }
+}
+
+/// Returns the share of packets that are still lost: about those of which another is lost among as many as one repair packet is sent for.
+fn residual(protection: Protection, loss: f32) -> f32 {
+    let group = match protection {
+        Protection::None => return loss,
+        Protection::Light => 10,
+        Protection::Medium => 4,
+        Protection::Strong => 2,
+    };
+    loss * (1.0 - (1.0 - loss).powi(group))
+}
+
+fn redundancy(path: &Path, loss: f32) -> Redundancy {
+    let packets = 1.0 + path.packets_per_second.clamp(0.0, PACKETS_MAX) * AUDIO_PACKET.as_secs_f32();
+    let burst = if path.burst.is_finite() { path.burst.max(1.0) } else { 1.0 };
+    // The loss of a packet that is sent `stride` packets after a lost one: by the same burst, or by chance.
+    let again = |stride: u8| loss + (1.0 - loss) * (1.0 - 1.0 / burst).powf(packets * f32::from(stride));
+    let left = (loss * AUDIO_LEFT).max(AUDIO_LEFT_LEAST);
+    let suffices = |&(depth, stride): &(u8, u8)| loss * again(stride).powi(depth.into()) <= left;
+    let mut forms = (0..=DEPTH_MAX).flat_map(|depth| (1..=STRIDE_MAX).map(move |stride| (depth, stride)));
+    let (depth, stride) = forms.find(suffices).unwrap_or((DEPTH_MAX, if burst > 1.5 { STRIDE_MAX } else { 1 }));
+    Redundancy::new(depth, stride)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MILLI: Duration = Duration::from_millis(1);
-    const REPAIRS: Allowed = Allowed { repairs: true, hold: Duration::from_millis(600) };
+    const REPAIRS: Allowed =
+        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
+    const ALL: Allowed = Allowed { protection: true, redundancy: true, ..REPAIRS };
 
     /// 2.2 Mbit/s of video, whose receiver knows the round trip.
     fn path(loss_percent: f32, rtt: u32) -> Path {
@@ -193,7 +262,7 @@ mod tests {
     fn a_path_without_loss_has_none_of_it() {
         for rtt in [20, 50, 100, 300] {
             for loss in [0.0, 0.04] {
-                assert_eq!(decide(&path(loss, rtt), &REPAIRS), Mix::default());
+                assert_eq!(decide(&path(loss, rtt), &ALL), Mix::default());
             }
         }
     }
@@ -215,12 +284,19 @@ mod tests {
                 .zip(expected.as_flattened())
                 .all(|(hold, wanted)| *hold == (*wanted).min(600))
         );
+        let protected = holds(&Allowed { hold: Duration::MAX, ..ALL });
+        assert!(protected.as_flattened().iter().zip(expected.as_flattened()).all(|(hold, without)| hold <= without));
+        assert!(protected[3][2] + 100 < expected[3][2], "parity shortens the hold: {protected:?}");
     }
 
     #[test]
-    fn copies_and_their_budget_grow_with_the_loss() {
-        let mixes = [1.0, 5.0, 10.0, 30.0, 50.0, 70.0].map(|loss| decide(&path(loss, 50), &REPAIRS));
+    fn repeats_protection_and_redundancy_grow_with_the_loss() {
+        let mixes = [1.0, 5.0, 10.0, 30.0, 50.0, 70.0].map(|loss| decide(&path(loss, 50), &ALL));
         assert_eq!(mixes.map(|mix| mix.copies), [1, 2, 2, 3, 3, 3]);
+        use Protection::{Light, Medium, None, Strong};
+        assert_eq!(mixes.map(|mix| mix.protection), [None, Light, Medium, Strong, Strong, Strong]);
+        assert_eq!(mixes.map(|mix| mix.redundancy.depth()), [1, 1, 2, 3, 4, 7]);
+        assert!(mixes.iter().all(|mix| mix.redundancy.stride() == 1), "losses are independent");
         assert!(mixes.is_sorted_by(|before, after| before.budget <= after.budget));
         assert!(mixes.iter().all(|mix| (BUDGET..=BUDGET_MAX).contains(&mix.budget)));
     }
@@ -241,10 +317,20 @@ mod tests {
     #[test]
     fn copies_outlast_bursts_and_a_full_queue_gets_none() {
         let bursts = Path { burst: 5.0, ..path(10.0, 100) };
-        let mix = decide(&bursts, &REPAIRS);
+        let mix = decide(&bursts, &ALL);
         assert_eq!((mix.copies, mix.spacing.as_millis()), (2, 29));
-        let full = decide(&Path { queued: 200 * MILLI, ..bursts }, &REPAIRS);
-        assert!(full.copies == 1 && full.hold > Duration::ZERO);
+        let full = decide(&Path { queued: 200 * MILLI, ..bursts }, &ALL);
+        assert_eq!((full.copies, full.protection), (1, Protection::None));
+        assert!(full.hold > Duration::ZERO);
+    }
+
+    #[test]
+    fn audio_repeats_packets_further_back_where_losses_come_in_bursts() {
+        let repeated = [1.0, 2.0, 5.0, 10.0].map(|burst| decide(&Path { burst, ..path(10.0, 100) }, &ALL).redundancy);
+        assert_eq!(
+            repeated.map(|redundancy| (redundancy.depth(), redundancy.stride())),
+            [(2, 1), (2, 1), (2, 3), (3, 3)]
+        );
     }
 
     #[test]
@@ -254,12 +340,12 @@ mod tests {
                 for packets_per_second in [0.0, f32::NAN, 1e9] {
                     let round_trip = Some(Duration::from_secs(30));
                     let odd = Path { loss, burst, packets_per_second, asked_again: 2.0, round_trip, ..path(0.0, 0) };
-                    let mix = decide(&odd, &REPAIRS);
+                    let mix = decide(&odd, &ALL);
                     assert!(
-                        (1..=3).contains(&mix.copies) && mix.hold <= REPAIRS.hold && mix.spacing <= SPACING.1,
+                        (1..=3).contains(&mix.copies) && mix.hold <= ALL.hold && mix.spacing <= SPACING.1,
                         "{mix:?}"
                     );
-                    assert!(mix.budget <= BUDGET_MAX, "{mix:?}");
+                    assert!(mix.budget <= BUDGET_MAX && mix.redundancy.depth() <= DEPTH_MAX, "{mix:?}");
                 }
             }
         }

@@ -2,8 +2,9 @@
 //! follows from it ([`decide`]).
 //!
 //! The mix gets stronger with the next report, and weaker slowly, because a path that lost packets loses them again. Loss is
-//! smoothed over [`FADE`], but for a report of far more loss than before, which counts half. The hold stays for [`HOLD_KEPT`] after a shorter
-//! one would do, because each change bends the receiver's time. One lost packet changes nothing: it counts an eighth.
+//! smoothed over [`FADE`], but for a report of far more loss than before, which counts half, and the first, which may count whole. The hold stays for [`KEPT`] after a shorter
+//! one would do, because each change bends the receiver's time, and so do protection and redundancy. One lost packet changes nothing: it
+//! counts an eighth.
 //!
 //! [`Sender`](super::Sender) carries the repeats and the hold out. A viewer without loss has no `Recovery`.
 
@@ -13,7 +14,9 @@ use std::time::{Duration, Instant};
 
 pub use mix::{Allowed, Mix, Path, RTT_UNKNOWN, decide};
 
+use super::fec::Protection;
 use super::feedback::ReceptionBlock;
+use super::red::Redundancy;
 
 /// The time constant of the loss: from 10 % it falls to 1 % in 9 s.
 const FADE: Duration = Duration::from_secs(4);
@@ -22,8 +25,10 @@ const FADE: Duration = Duration::from_secs(4);
 const RISE: (f32, f32) = (2.0, 0.02);
 /// The variance of one report counts as this at most: one that differs by five standard deviations.
 const DISPERSION_MAX: f32 = 25.0;
-/// The time for which the hold stays longer than it would have to be.
-const HOLD_KEPT: Duration = Duration::from_secs(10);
+/// The time for which the hold, protection and redundancy stay more than they would have to be.
+const KEPT: Duration = Duration::from_secs(10);
+/// The first report of a viewer that has been sent packets for less than this is about all of them.
+const YOUNG: Duration = Duration::from_secs(10);
 /// This many lost packets in a report count as half of what is known.
 const LOST_FULL: f32 = 4.0;
 /// The streams of a viewer that are followed: its renditions of video, or its audio.
@@ -47,6 +52,8 @@ pub struct Known {
     pub asked: u64,
     /// Those of them that were asked for again after a repeat.
     pub asked_again: u64,
+    /// When the stream began, and its first sequence number.
+    pub began: Option<(Instant, u16)>,
 }
 
 /// The recovery of one viewer's losses.
@@ -61,7 +68,9 @@ pub struct Recovery {
     least: Option<Duration>,
     reported: Option<Instant>,
     mix: Mix,
-    lower: Option<Lower>,
+    hold: Kept<Duration>,
+    protection: Kept<Protection>,
+    redundancy: Kept<Redundancy>,
 }
 
 /// What the last report on a stream said.
@@ -75,12 +84,27 @@ struct Stream {
     asked_again: u64,
 }
 
-/// A shorter hold that would do.
-#[derive(Clone, Copy, Debug)]
-struct Lower {
-    since: Instant,
-    /// The longest that was needed since.
-    hold: Duration,
+/// A value that grows at once, and shrinks when less has sufficed for [`KEPT`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept<T> {
+    value: T,
+    /// When less began to suffice, and the most that was needed since.
+    less: Option<(Instant, T)>,
+}
+
+impl<T: Copy + Ord> Kept<T> {
+    fn follow(&mut self, wanted: T, now: Instant) -> T {
+        if wanted >= self.value {
+            *self = Self { value: wanted, less: None };
+            return wanted;
+        }
+        let (since, most) = self.less.get_or_insert((now, wanted));
+        *most = wanted.max(*most);
+        if now.saturating_duration_since(*since) >= KEPT {
+            *self = Self { value: *most, less: None };
+        }
+        self.value
+    }
 }
 
 impl Recovery {
@@ -95,9 +119,10 @@ impl Recovery {
     ) -> Option<&Mix> {
         let (lost, expected) = self.lost_since(block, known, now)?;
         let loss = lost / expected;
-        let elapsed = self.reported.map_or(FADE, |before| now.saturating_duration_since(before));
-        self.reported = Some(now);
+        let before = self.reported.replace(now);
+        let elapsed = before.map_or(FADE, |before| now.saturating_duration_since(before));
         let weight = match loss > self.loss * RISE.0 + RISE.1 {
+            true if before.is_none() => (lost / (4.0 * LOST_FULL)).clamp(0.125, 1.0),
             true => (lost / (2.0 * LOST_FULL)).clamp(0.125, 0.5),
             false => {
                 self.follow_dispersion(lost, expected);
@@ -120,7 +145,15 @@ impl Recovery {
             packets_per_second: self.packets_per_second,
         };
         let mix = decide(&path, allowed);
-        self.mix = Mix { hold: self.steady(mix.hold, now), ..mix };
+        // A viewer that may have none of it any more, because it came over to TCP, loses it at once.
+        let protection = self.protection.follow(mix.protection, now);
+        let redundancy = self.redundancy.follow(mix.redundancy, now);
+        self.mix = Mix {
+            hold: self.hold.follow(mix.hold, now).min(if allowed.repairs { allowed.hold } else { Duration::ZERO }),
+            protection: if allowed.protection { protection } else { Protection::None },
+            redundancy: if allowed.redundancy { redundancy } else { Redundancy::NONE },
+            ..mix
+        };
         Some(&self.mix)
     }
 
@@ -150,7 +183,11 @@ impl Recovery {
                 self.streams.remove(0);
             }
             self.streams.push(new);
-            return None;
+            let (began, first) = known.began.filter(|(began, _)| now.saturating_duration_since(*began) < YOUNG)?;
+            let stream = self.streams.last_mut()?;
+            (stream.highest, stream.lost, stream.at) = (u32::from(first).wrapping_sub(1), 0, began);
+            (stream.asked, stream.asked_again) = (0, 0);
+            return self.lost_since(block, known, now);
         };
         let elapsed = now.saturating_duration_since(stream.at);
         if elapsed < INTERVAL {
@@ -181,29 +218,14 @@ impl Recovery {
         let dispersion = ((lost - self.loss * expected).powi(2) / independent).min(DISPERSION_MAX);
         self.dispersion += (dispersion - self.dispersion) * 0.1;
     }
-
-    fn steady(&mut self, wanted: Duration, now: Instant) -> Duration {
-        let current = self.mix.hold;
-        if wanted >= current {
-            self.lower = None;
-            return wanted;
-        }
-        let lower = self.lower.get_or_insert(Lower { since: now, hold: wanted });
-        lower.hold = lower.hold.max(wanted);
-        let Lower { since, hold } = *lower;
-        if now.saturating_duration_since(since) < HOLD_KEPT {
-            return current;
-        }
-        self.lower = None;
-        hold
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALLOWED: Allowed = Allowed { repairs: true, hold: Duration::from_millis(600) };
+    const ALLOWED: Allowed =
+        Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(600) };
 
     /// Reports once a second of 270 packets, of which as many are lost as `percent` says for each second.
     fn holds(percent: impl IntoIterator<Item = u32>) -> Vec<(f32, u128)> {
@@ -239,6 +261,67 @@ mod tests {
         assert_eq!(holds[64].1, 0, "{holds:?}");
         let shrinks = holds.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
         assert!((1..=4).contains(&shrinks), "{holds:?}");
+    }
+
+    #[test]
+    fn the_first_report_of_a_new_viewer_is_about_all_that_it_was_sent() {
+        let began = Instant::now();
+        let known = Known { began: Some((began, 65_400)), ..Known::default() };
+        let block = ReceptionBlock {
+            ssrc: 7,
+            fraction_lost: 0,
+            cumulative_lost: 81,
+            highest_sequence: 65_400 + 269,
+            jitter: 0,
+            last_sender_report: 0,
+            delay: 0,
+        };
+        let report = |known: &Known, at: Duration, allowed: &Allowed| {
+            let mut recovery = Recovery::default();
+            recovery.handle_report(&block, known, allowed, began + at).copied()
+        };
+        let all = Allowed { protection: true, redundancy: true, ..ALLOWED };
+        let mix = report(&known, Duration::from_millis(600), &all).unwrap();
+        assert_eq!((mix.protection, mix.redundancy.depth()), (Protection::Strong, 3), "30 % are lost");
+        assert_eq!(report(&known, Duration::from_millis(400), &all), None, "it is too soon");
+        assert_eq!(
+            report(&known, Duration::from_secs(60), &all),
+            None,
+            "an old viewer that loses packets for the first time"
+        );
+        assert_eq!(report(&Known::default(), Duration::from_secs(1), &all), None, "nothing was sent");
+        let mix = report(&known, Duration::from_secs(1), &ALLOWED).unwrap();
+        assert_eq!((mix.protection, mix.redundancy), (Protection::None, Redundancy::NONE));
+    }
+
+    #[test]
+    fn a_viewer_that_comes_over_to_tcp_loses_protection_and_redundancy_at_once() {
+        let (mut recovery, began) = (Recovery::default(), Instant::now());
+        let all = Allowed { protection: true, redundancy: true, ..ALLOWED };
+        let none = Allowed { repairs: false, protection: false, redundancy: false, ..ALLOWED };
+        let mut report = |second: u32, lost: u32, allowed: &Allowed| {
+            let block = ReceptionBlock {
+                ssrc: 7,
+                fraction_lost: 0,
+                cumulative_lost: lost as i32,
+                highest_sequence: second * 270,
+                jitter: 0,
+                last_sender_report: 0,
+                delay: 0,
+            };
+            let now = began + Duration::from_secs(second.into());
+            recovery.handle_report(&block, &Known::default(), allowed, now).copied()
+        };
+        report(0, 0, &all);
+        let guarded = report(1, 27, &all).unwrap();
+        assert!(guarded.protection > Protection::None && guarded.redundancy > Redundancy::NONE);
+        let kept = report(2, 27, &all).unwrap();
+        assert!(kept.protection == guarded.protection && kept.redundancy == guarded.redundancy, "for a while");
+        let gone = report(3, 54, &none).unwrap();
+        assert_eq!(
+            (gone.protection, gone.redundancy, gone.copies, gone.hold),
+            (Protection::None, Redundancy::NONE, 1, Duration::ZERO)
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Decides which lost packets a viewer gets again: each once per round trip, in as many copies as the [`Mix`] says, all
-//! together within a budget.
+//! together within the [`Budget`](super::budget::Budget).
 //!
 //! Copies leave one after the other, [`Mix::spacing`] apart. Those that wait are [`WAITING_MAX`] at most. When there is no room,
 //! or nothing left of the budget, a packet is sent in fewer copies, which is counted.
@@ -12,12 +12,6 @@ use onmic_media::bucket::Bucket;
 use super::super::recovery::{Mix, RTT_UNKNOWN};
 use super::{Resend, SEQUENCE_START};
 
-/// The budget of repairs whatever the stream takes: 1 Mbit/s. The share of the stream, half of it, comes on top.
-const BYTES_LEAST: f32 = 125_000.0;
-/// What the stream is taken to be before it is measured: 2 Mbit/s.
-const STREAM_UNKNOWN: f32 = 250_000.0;
-/// The stream is measured over this long.
-const MEASURED: Duration = Duration::from_secs(1);
 /// A request that comes this much earlier than a round trip after a repeat was sent before the repeat arrived, whatever the
 /// variation of the round trip.
 const INTERVAL_LEAST: Duration = Duration::from_millis(10);
@@ -73,7 +67,6 @@ pub(super) struct Repairs {
 struct Plan {
     copies: u8,
     spacing: Duration,
-    budget: f32,
 }
 
 #[derive(Debug)]
@@ -87,10 +80,6 @@ struct Stream {
 struct History {
     recent: [Option<Asked>; REMEMBERED],
     waiting: VecDeque<Copy>,
-    budget: f32,
-    refilled: Instant,
-    measured: (Instant, u32),
-    bytes_per_second: f32,
 }
 
 /// A packet that was asked for.
@@ -140,20 +129,18 @@ impl Repairs {
         lookups.try_take(1.0, now).is_ok()
     }
 
-    /// Checks whether a packet that is asked for may go out again now. If so, remembers it, takes its bytes from the budget, and
-    /// notes its further copies. `wire` is its number on the wire, `sent` the number of bytes of the stream so far, and
-    /// `round_trip` has the smoothed round trip and its variation.
+    /// Checks whether a packet that is asked for may go out again now. If so, remembers it, takes its bytes from the budget by
+    /// `spend`, and notes its further copies. `wire` is its number on the wire, and `round_trip` has the smoothed round trip and
+    /// its variation.
     pub(super) fn admit(
         &mut self,
         (sequence, wire): (u64, u16),
-        bytes: usize,
+        spend: impl FnOnce() -> bool,
         round_trip: Option<(Duration, Duration)>,
-        sent: u32,
         now: Instant,
     ) -> Result<(), Refusal> {
         let Self { history, counters, mix, .. } = self;
-        let history = history.get_or_insert_with(|| Box::new(History::new(sent, now)));
-        history.refill(mix.budget, sent, now);
+        let history = history.get_or_insert_default();
         let interval = round_trip.map_or(RTT_UNKNOWN, |(mean, variation)| mean.saturating_sub(variation * 2));
         let place = (sequence % REMEMBERED as u64) as usize;
         let known = history.recent[place].filter(|asked| asked.sequence == sequence);
@@ -162,7 +149,7 @@ impl Repairs {
             counters.duplicate += 1;
             return Err(Refusal::Duplicate);
         }
-        if !history.spend(bytes) {
+        if !spend() {
             counters.over_budget += 1;
             return Err(Refusal::OverBudget);
         }
@@ -194,14 +181,10 @@ impl Repairs {
         Some(copy.wire)
     }
 
-    /// Takes the bytes of a further copy from the budget, and returns whether it may be sent.
-    pub(super) fn admit_copy(&mut self, bytes: usize, sent: u32, now: Instant) -> bool {
-        let Some(history) = &mut self.history else { return false };
-        history.refill(self.mix.budget, sent, now);
-        let admitted = history.spend(bytes);
-        self.counters.copies += u64::from(admitted);
-        self.counters.over_budget += u64::from(!admitted);
-        admitted
+    /// Counts a further copy, which the budget pays for or not.
+    pub(super) fn count_copy(&mut self, is_paid: bool) {
+        self.counters.copies += u64::from(is_paid);
+        self.counters.over_budget += u64::from(!is_paid);
     }
 
     /// Returns when the next further copy is due.
@@ -226,54 +209,27 @@ impl Repairs {
 
 impl From<&Mix> for Plan {
     fn from(mix: &Mix) -> Self {
-        Self { copies: mix.copies, spacing: mix.spacing, budget: mix.budget }
+        Self { copies: mix.copies, spacing: mix.spacing }
     }
 }
 
-impl History {
-    fn new(sent: u32, now: Instant) -> Self {
-        Self {
-            recent: [None; REMEMBERED],
-            waiting: VecDeque::new(),
-            budget: BYTES_LEAST + STREAM_UNKNOWN / 2.0,
-            refilled: now,
-            measured: (now, sent),
-            bytes_per_second: STREAM_UNKNOWN,
-        }
-    }
-
-    /// Fills the budget up, to a second of it at most.
-    fn refill(&mut self, share: f32, sent: u32, now: Instant) {
-        let (since, before) = self.measured;
-        let elapsed = now.saturating_duration_since(since);
-        if elapsed >= MEASURED {
-            self.bytes_per_second = sent.wrapping_sub(before) as f32 / elapsed.as_secs_f32();
-            self.measured = (now, sent);
-        }
-        let rate = BYTES_LEAST + self.bytes_per_second * share;
-        let elapsed = now.saturating_duration_since(self.refilled);
-        self.budget = (self.budget + elapsed.as_secs_f32() * rate).min(rate.max(BYTES_LEAST + STREAM_UNKNOWN / 2.0));
-        self.refilled = now;
-    }
-
-    fn spend(&mut self, bytes: usize) -> bool {
-        let left = self.budget - bytes as f32;
-        if left >= 0.0 {
-            self.budget = left;
-        }
-        left >= 0.0
+impl Default for History {
+    fn default() -> Self {
+        Self { recent: [None; REMEMBERED], waiting: VecDeque::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
     use super::*;
 
     #[test]
     fn a_packet_that_the_budget_refused_can_be_asked_for_at_once() {
         let (mut repairs, mut now) = (Repairs::new(Resend::AsSent).unwrap(), Instant::now());
         let round_trip = Some((Duration::from_millis(100), Duration::ZERO));
-        let mut ask = |sequence, now| repairs.admit((sequence, 0), 100_000, round_trip, 0, now);
+        let mut budget = Budget::default();
+        let mut ask = |sequence, now| repairs.admit((sequence, 0), || budget.spend(100_000, 0, now), round_trip, now);
         assert_eq!((ask(1, now), ask(2, now)), (Ok(()), Ok(())));
         now += Duration::from_millis(150);
         assert_eq!(ask(1, now), Err(Refusal::OverBudget), "again, after a round trip");

@@ -72,9 +72,10 @@ impl Sender {
             return None;
         };
         let bytes = packet.payload.len();
-        repairs.admit((packet.sequence, lost), bytes, round_trip, self.octets, now).ok()?;
+        let spend = || self.budget.get_or_insert_default().spend(bytes, self.octets, now);
+        repairs.admit((packet.sequence, lost), spend, round_trip, now).ok()?;
         repairs.age = now.saturating_duration_since(packet.frame.arrived);
-        self.repeat(lost, &packet, &span, transport_sequence, scratch)
+        self.repeat((lost, packet, &span), outgoing, transport_sequence, scratch)
     }
 
     /// Makes a further copy of a packet that the peer asked for, if one is due. Call it until `None`, at
@@ -94,8 +95,11 @@ impl Sender {
                 self.repairs.as_mut()?.counters.unknown += 1;
                 continue;
             };
-            if self.repairs.as_mut()?.admit_copy(packet.payload.len(), self.octets, now) {
-                return self.repeat(lost, &packet, &span, transport_sequence, scratch);
+            let budget = self.budget.get_or_insert_default();
+            let is_paid = budget.spend(packet.payload.len(), self.octets, now);
+            self.repairs.as_mut()?.count_copy(is_paid);
+            if is_paid {
+                return self.repeat((lost, packet, &span), outgoing, transport_sequence, scratch);
             }
         }
     }
@@ -112,19 +116,19 @@ impl Sender {
 
     fn repeat<'b>(
         &mut self,
-        lost: u16,
-        packet: &Packet<'b>,
-        span: &Span,
+        (lost, packet, span): (u16, Packet<'b>, &Span),
+        outgoing: &Outgoing,
         transport_sequence: &mut u16,
         scratch: &'b mut RepairScratch,
     ) -> Option<Repaired<'b>> {
         let Some((ssrc, payload_type, sequence)) = self.repairs.as_mut()?.next_in_stream() else {
-            let stream = (self.ssrc, self.payload_type, lost);
-            let header = self.write_header(stream, span, packet, transport_sequence, &mut scratch.header);
+            let packet = self.as_sent(packet, span.redundancy, outgoing, &mut scratch.payload);
+            let stream = (self.ssrc, self.payload_type_of(&packet), lost);
+            let header = self.write_header(stream, span, &packet, transport_sequence, &mut scratch.header);
             return Some(Repaired::Again { header, payload: packet.payload });
         };
         let stream = (ssrc, payload_type, sequence);
-        let header = self.write_header(stream, span, packet, transport_sequence, &mut scratch.header);
+        let header = self.write_header(stream, span, &packet, transport_sequence, &mut scratch.header);
         scratch.payload.clear();
         scratch.payload.extend_from_slice(&lost.to_be_bytes());
         scratch.payload.extend_from_slice(packet.payload);
@@ -133,8 +137,12 @@ impl Sender {
 
     /// Sends repeats, and has frames held back, by this mix from now on.
     pub fn set_mix(&mut self, mix: &Mix) {
+        self.budget.get_or_insert_default().set_mix(mix);
         if let Some(repairs) = &mut self.repairs {
             repairs.set_mix(mix);
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.set_mix(mix);
         }
         if self.is_video && (self.hold.is_some() || !mix.hold.is_zero()) {
             self.hold.get_or_insert_default().set_target(PlayoutDelay::units(mix.hold));
@@ -150,6 +158,7 @@ impl Sender {
             knows_round_trip,
             asked: counters.asked,
             asked_again: counters.asked_again,
+            began: self.started.map(|started| (started, self.first)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use onmic_media::Ticks;
 
 use super::CATCH_UP_SPEED;
+use crate::rtp::red::Redundancy;
 
 /// Timestamps of the backlog stay this far behind the newest frame's, so that a live frame that comes a little early
 /// does not get a smaller timestamp than the frame before it.
@@ -18,6 +19,9 @@ pub(super) struct Span {
     pub(super) catch_up: CatchUp,
     /// The offset that [`Sender::resume`](super::Sender) adds to every timestamp.
     pub(super) rebase: u32,
+    /// Which earlier packets an audio packet repeats. A change begins a span, because a packet that is sent again has the bytes
+    /// of the first time.
+    pub(super) redundancy: Redundancy,
 }
 
 impl Span {

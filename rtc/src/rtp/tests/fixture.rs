@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onmic_media::codec::{av1, h264, h265, nal, opus, vp8, vp9};
 use onmic_media::{Codec, Frame, Parameters, Ticks, WallTime};
 
-pub(super) const WALL: WallTime = WallTime(1_795_000_000_000_000);
+pub(crate) const WALL: WallTime = WallTime(1_795_000_000_000_000);
 pub(super) const ALL: [Codec; 6] = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Opus];
 
 /// A generator of random numbers (xorshift64*): good enough for tests, and the same everywhere.

@@ -63,6 +63,7 @@ impl Link {
             sequence: 32_700,
             timestamp: u32::MAX - 4000, // It wraps within a few frames.
             sync: AvSync::LipSync,
+            guard: GuardConfig::default(),
         };
         let now = Instant::now();
         let stream = StreamConfig {

@@ -16,7 +16,8 @@ use crate::rtp::sender::RepairScratch;
 use crate::rtp::*;
 
 const MILLI: Duration = Duration::from_millis(1);
-const ALLOWED: Allowed = Allowed { repairs: true, hold: Duration::from_millis(700) };
+const ALLOWED: Allowed =
+    Allowed { repairs: true, protection: false, redundancy: false, hold: Duration::from_millis(700) };
 /// Frames of the first seconds are not judged: reports of them say what the path loses.
 const SETTLED: Duration = Duration::from_secs(5);
 /// A frame that is this late beside the hold leaves a gap of 200 ms.
@@ -127,6 +128,7 @@ fn watch(network: Network, seed: u64, follows: bool) -> Outcome {
         sequence: 0,
         timestamp: 0,
         sync: AvSync::LipSync,
+        guard: GuardConfig::default(),
     };
     let mut sender = Sender::new(config, &outgoing);
     sender.start(&outgoing, began);

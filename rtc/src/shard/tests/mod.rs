@@ -19,7 +19,7 @@ use self::world::{FakeDeriver, Got, SERVER, World, audio_feed, feed_of, video_fe
 use crate::rtp::outgoing::Limits;
 use crate::rtp::packet::ExtensionIds;
 use crate::rtp::tests::fixture;
-use crate::rtp::{HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig, report};
+use crate::rtp::{GuardConfig, HEADER_MAX, Mid, Outgoing, Resend, Sender, SenderConfig, report};
 use crate::sdp::client::{H264, H264_REPAIRS, VIDEO_SSRC};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::transport::{CloseReason, Credentials, Route, State};
@@ -456,6 +456,7 @@ fn packets(frames: &[Frame]) -> Vec<(Vec<u8>, Vec<u8>)> {
         sequence: 9,
         timestamp: 99,
         sync: AvSync::LipSync,
+        guard: GuardConfig::default(),
     };
     let mut sender = Sender::new(config, &outgoing);
     sender.start(&outgoing, frames[0].arrived);
