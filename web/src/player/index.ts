@@ -3,7 +3,8 @@
 export * from '../room/index';
 export { type AvSync, Endpoint } from './endpoint';
 export type { LatencyMethod } from './latency';
-export { Player, type PlayerEvents, type PlayerOptions } from './player';
+export { Player } from './player';
+export type { PlayerEvents, PlayerOptions } from './player_options';
 export { type Problem, RequestError } from './problem';
 export type { Stats } from './stats';
 export type { Choice, Reason, State, Transport } from './transport_words';

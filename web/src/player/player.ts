@@ -5,17 +5,20 @@
 
 import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
 import { Emitter } from './emitter';
-import { type AvSync, Endpoint } from './endpoint';
+import { Endpoint } from './endpoint';
+import { Figures } from './figures';
 import { FrameWatch } from './frame_watch';
 import { type HlsListener, HlsSession } from './hls_session';
-import type { Latency, LatencyMethod } from './latency';
+import type { Latency } from './latency';
 import { NetworkWatch } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
+import type { PlayerEvents, PlayerOptions } from './player_options';
+import { type PromiseWithResolver, promiseWithResolver } from './resolver';
 import { askRoom } from './room_state';
 import type { Session } from './session';
 import { Stage } from './stage';
-import { NO_STATS, RunningMedian, type SessionReadings, type Stats } from './stats';
+import type { SessionReadings, Stats } from './stats';
 import { TransportChoice } from './transport_choice';
 import {
   type Choice,
@@ -28,55 +31,6 @@ import {
   type Transport,
 } from './transport_words';
 import { WhepSession } from './whep_session';
-
-export interface PlayerOptions {
-  /** The URL of the node, or of the proxy in front of it: `https://host`. */
-  url: string;
-  /** The room's name, or `room/participant` for one source (by WHEP only). */
-  room: string;
-  /** A container that the player fills, or a video element, which the player wraps in a container. */
-  element: HTMLElement;
-  /** `auto` (default) plays by WHEP and falls back to LL-HLS. `whep` and `hls` use only that transport. */
-  prefer?: Choice;
-  /** The player sends the token to the node as `Authorization: Bearer`, and never puts it in a URL. */
-  token?: string;
-  /**
-   * How WHEP times audio and video: `lip-sync` plays them in step, `picture-first` shows video at once. The default is
-   * the room's setting. LL-HLS is always in step.
-   */
-  sync?: AvSync;
-  /**
-   * How far behind WHEP plays at least, in ms from 0 to 2000: closeness against smoothness on a network that loses packets.
-   * The default is the room's setting. It does not concern the return feed of somebody on mic.
-   */
-  playoutDelay?: number;
-  /** The default is true, because browsers start audio only after a gesture. Call `unmute` from a gesture. */
-  muted?: boolean;
-}
-
-export interface PlayerEvents {
-  /** The state changed. `reason` says why, for every state except `playing`, `idle` and `closed`. */
-  state: { state: State; reason?: Reason; detail?: string };
-  /** The transport that is shown changed. `reason` says why it is LL-HLS and not WHEP, if the player decided it. */
-  transport: { transport: Transport; reason?: Reason };
-  latency: {
-    latencyMs: number;
-    method: LatencyMethod;
-    transport: Transport;
-    clock: 'node' | 'browser';
-    errorMs: number | null;
-  };
-  /** Is sent once a second while something plays. */
-  stats: Stats;
-  /** Volume or mute changed. `blocked` is true if the browser refused to play audio without a gesture. */
-  sound: { muted: boolean; volume: number; blocked: boolean };
-  /** The state of going on mic changed. `reason` and `problem` say why it ended. */
-  mic: MicChange;
-  /** A switch to the return feed, or back, is complete. The report has its gaps in video and audio. */
-  switch: SwitchReport;
-  /** An attempt failed. The player goes on trying unless `fatal` is true. */
-  error: { transport: Transport; status: number; reason: Reason; detail: string; fatal: boolean };
-}
 
 const WHEP_STALL_MS = 2000;
 const HLS_STALL_MS = 6000; // hls.js nudges a stalled element by itself after 1 s, and reloads after a few tries.
@@ -99,14 +53,12 @@ export class Player extends Emitter<PlayerEvents> {
   readonly #clock: NodeClock;
   readonly #stage: Stage;
   readonly #life = new AbortController();
-  readonly #latency = new RunningMedian(5);
+  readonly #figures = new Figures();
   #whep: Live<WhepSession> | null = null;
   #hls: Live<HlsSession> | null = null;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #ticker: ReturnType<typeof setInterval> | undefined;
   #tickedAt = 0;
-  #lastTotals: { at: number; bytes: number; pictures: number } | null = null;
-  #stats: Stats = { ...NO_STATS };
   readonly #whepGivenUp: Partial<Record<Reason, number>> = {};
   #fallback: Reason | null = null;
   #usualFps: number | null = null;
@@ -165,7 +117,7 @@ export class Player extends Emitter<PlayerEvents> {
   }
 
   get stats(): Stats {
-    return { ...this.#stats, whepGivenUp: { ...this.#whepGivenUp } };
+    return { ...this.#figures.stats, whepGivenUp: { ...this.#whepGivenUp } };
   }
 
   /** Returns the node's time in ms since 1970, by which it dates rooms and people. It is the browser's until it is known. */
@@ -282,7 +234,7 @@ export class Player extends Emitter<PlayerEvents> {
       stage: this.#stage,
       clock: this.#clock.offset,
       program: () => this.#shownLive(this.transport),
-      latencyMs: () => this.#stats.latencyMs,
+      latencyMs: () => this.#figures.stats.latencyMs,
       park: () => this.#apply({ kind: 'park' }),
       unpark: () => this.#apply({ kind: 'unpark' }),
       changed: (change: MicChange) => {
@@ -435,9 +387,7 @@ export class Player extends Emitter<PlayerEvents> {
     const live = this.#shownLive(transport);
     if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
     else if (live) this.#stage.swapTo(live.session.video);
-    this.#latency.reset();
-    this.#lastTotals = null;
-    this.#stats = { ...NO_STATS, transport };
+    this.#figures.begin(transport);
     const { dataset } = this.container;
     dataset['transport'] = transport;
     delete dataset['latencyMs'];
@@ -538,37 +488,15 @@ export class Player extends Emitter<PlayerEvents> {
       this.#apply({ kind: live === this.#whep ? 'whep_judged' : 'hls_judged', verdict });
   }
 
-  #emitLatency({ ms, method }: Latency): void {
-    const { offset } = this.#clock;
-    const clock = offset.known ? 'node' : 'browser';
-    const errorMs = offset.known ? Math.ceil(offset.errorMs) : null;
-    if (this.#stats.method !== method) this.#latency.reset();
-    const latencyMs = this.#latency.add(ms);
-    this.#stats = { ...this.#stats, latencyMs, method, clock, clockErrorMs: errorMs };
-    this.container.dataset['latencyMs'] = String(latencyMs);
-    this.container.dataset['latencyMethod'] = method;
-    this.emit('latency', { latencyMs, method, transport: this.transport, clock, errorMs });
+  #emitLatency(read: Latency): void {
+    const latency = this.#figures.addLatency(read, this.#clock.offset);
+    this.container.dataset['latencyMs'] = String(latency.latencyMs);
+    this.container.dataset['latencyMethod'] = latency.method;
+    this.emit('latency', latency);
   }
 
   #emitStats(live: Measurable, readings: SessionReadings): void {
-    const at = performance.now();
-    const last = this.#lastTotals;
-    if (last && at - last.at < 950) return; // People cannot read figures that change more than once a second.
-    this.#lastTotals = { at, bytes: readings.bytesReceived, pictures: live.pictures };
-    const { video } = live.session;
-    const perSecond = (amount: number) => (last ? Math.max(0, (amount * 1000) / (at - last.at)) : 0);
-    this.#stats = {
-      ...this.#stats,
-      width: video.videoWidth,
-      height: video.videoHeight,
-      fps: Math.round(perSecond(live.pictures - (last?.pictures ?? 0)) * 10) / 10,
-      bitrate: Math.round(perSecond((readings.bytesReceived - (last?.bytes ?? 0)) * 8)),
-      framesDropped: readings.framesDropped,
-      freezes: readings.freezes,
-      rtt: readings.rtt,
-      codec: readings.codec,
-    };
-    if (last) this.emit('stats', this.stats);
+    if (this.#figures.add(live, readings, performance.now())) this.emit('stats', this.stats);
   }
 
   #emitSound(): void {
@@ -609,20 +537,4 @@ function end<S extends Session>(live: Live<S> | null): null {
   live?.unwatch();
   live?.session.close();
   return null;
-}
-
-interface PromiseWithResolver {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: Error) => void;
-}
-
-function promiseWithResolver(): PromiseWithResolver {
-  let resolve: () => void = () => {};
-  let reject: (error: Error) => void = () => {};
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

@@ -16,34 +16,16 @@ import type { Verdict } from './network_watch';
 import {
   type Choice,
   type Effect,
+  type HlsPhase,
   type Input,
+  type Leg,
   type Reason,
   type State,
   TIMING,
   type Timing,
   type Transport,
+  type WhepPhase,
 } from './transport_words';
-
-type WhepPhase =
-  | 'off'
-  | 'asking'
-  | 'connecting'
-  | 'buffering'
-  | 'playing'
-  | 'held'
-  | 'restarting'
-  | 'resting'
-  | 'given_up';
-type HlsPhase = 'off' | 'opening' | 'playing' | 'held' | 'resting' | 'given_up';
-
-interface Leg<Phase> {
-  phase: Phase;
-  /** The time when the phase has lasted too long or, in `resting`, long enough. */
-  until: number;
-  /** The number of failures in a row. Playing for `goodSpellMs` resets it. */
-  failures: number;
-  playingSince: number;
-}
 
 const NEVER = Number.POSITIVE_INFINITY;
 

@@ -85,6 +85,28 @@ export type Effect =
   | { do: 'ask_room' }
   | { do: 'state'; state: State; reason?: Reason; detail?: string };
 
+export type WhepPhase =
+  | 'off'
+  | 'asking'
+  | 'connecting'
+  | 'buffering'
+  | 'playing'
+  | 'held'
+  | 'restarting'
+  | 'resting'
+  | 'given_up';
+export type HlsPhase = 'off' | 'opening' | 'playing' | 'held' | 'resting' | 'given_up';
+
+/** Where one of the two transports is. */
+export interface Leg<Phase> {
+  phase: Phase;
+  /** The time when the phase has lasted too long or, in `resting`, long enough. */
+  until: number;
+  /** The number of failures in a row. Playing for `goodSpellMs` resets it. */
+  failures: number;
+  playingSince: number;
+}
+
 export interface Timing {
   /** The longest time from sending the offer to its answer. */
   askMs: number;
