@@ -1,8 +1,8 @@
-// Reads room, transport and sync from the page's address, and the token that came with it, and makes links to other pages that
+// Reads room, transport, sync and quality from the page's address, and the token that came with it, and makes links to other pages that
 // keep what they need of it.
 
 import { NODE } from '../api/node';
-import type { AvSync, Choice } from '../player';
+import type { AvSync, Choice, LevelChoice } from '../player';
 import { handOnToken, takeToken } from './token';
 
 export interface Address {
@@ -12,6 +12,8 @@ export interface Address {
   sync: AvSync | null;
   /** In ms. Is null where the room's setting counts. */
   playoutDelay: number | null;
+  /** Is null for the automatic choice. */
+  quality: LevelChoice | null;
 }
 
 /** Reads the address of this page, and takes the token out of it. */
@@ -31,12 +33,14 @@ export function readAddress(url: URL, node = NODE): Address {
   const inPath = page === 'watch' || page === 'studio' ? parts.join('/') : '';
   const transport = url.searchParams.get('transport');
   const sync = url.searchParams.get('sync');
+  const quality = url.searchParams.get('quality') ?? '';
   const delay = url.searchParams.get('playout_delay') ?? '';
   return {
     room: inPath ? decode(inPath) : (url.searchParams.get('room') ?? ''),
     transport: transport === 'whep' || transport === 'hls' ? transport : 'auto',
     sync: sync === 'lip-sync' || sync === 'picture-first' ? sync : null,
     playoutDelay: /^\d{1,4}$/.test(delay) ? Number(delay) : null,
+    quality: /^(none|video\d{0,3})$/.test(quality) ? quality : null,
   };
 }
 

@@ -1,10 +1,11 @@
-// Shows the bar over the video: audio, picture in picture, full screen. It hides when the pointer does not move, and
+// Shows the bar over the video: audio, quality, picture in picture, full screen. It hides when the pointer does not move, and
 // stays reachable by keyboard. Keys: m audio, f full screen, p picture in picture.
 
 import type { Speech } from '../i18n/language';
 import { label } from '../i18n/language';
 import type { Player } from '../player';
 import { h, type IconName, icon } from './dom';
+import { qualityMenu } from './quality_menu';
 
 const IDLE_MS = 3000;
 
@@ -54,7 +55,9 @@ export function controls(
   const fullscreen = tool(say('watch.fullscreen'), 'fullscreen', () => void toggleFullscreen());
   pip.hidden = !document.pictureInPictureEnabled;
 
-  const bar = h('div', { class: 'controls' }, mute, volume, h('span', { class: 'end' }), pip, fullscreen);
+  const quality = qualityMenu(speech, player);
+  const end = h('span', { class: 'end' });
+  const bar = h('div', { class: 'controls' }, mute, volume, end, ...quality.elements, pip, fullscreen);
 
   const togglePip = async () => {
     if (document.pictureInPictureElement) await document.exitPictureInPicture().catch(() => {});
@@ -113,6 +116,7 @@ export function controls(
     close: () => {
       clearTimeout(idle);
       life.abort();
+      quality.close();
       for (const stop of off) stop();
     },
   };

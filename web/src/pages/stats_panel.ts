@@ -56,6 +56,7 @@ const ROWS: [Key, (stats: Stats, speech: Speech) => string][] = [
   ['stats.picture', ({ width, height, fps }) => (width ? `${width}×${height} · ${fps.toFixed(0)} fps` : '')],
   ['stats.codec', ({ codec }) => codec],
   ['stats.bitrate', ({ bitrate }) => (bitrate ? bitRate(bitrate) : '')],
+  ['stats.estimate', ({ estimate }) => (estimate ? bitRate(estimate) : '')],
   ['stats.dropped', ({ framesDropped }) => String(framesDropped)],
   ['stats.freezes', ({ freezes }) => String(freezes)],
   [

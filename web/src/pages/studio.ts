@@ -48,6 +48,7 @@ const player = new Player({
   room: address.room,
   element: surface,
   prefer: address.transport,
+  ...(address.quality === null ? {} : { level: address.quality }),
   ...token,
 });
 const room = new Room({

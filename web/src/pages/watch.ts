@@ -12,6 +12,7 @@ import { controls } from './controls';
 import { h, icon } from './dom';
 import { masthead } from './masthead';
 import { notice } from './notice';
+import { audioOnlySign } from './quality_menu';
 import { otherFacts, videoFacts } from './room_card';
 import { statsPanel } from './stats_panel';
 import { TRANSPORT_NAMES, transportSwitch } from './transport_switch';
@@ -40,6 +41,7 @@ const player = new Player({
   prefer: address.transport,
   ...(address.token ? { token: address.token } : {}),
   ...(address.sync ? { sync: address.sync } : {}),
+  ...(address.quality === null ? {} : { level: address.quality }),
   ...(address.playoutDelay === null ? {} : { playoutDelay: address.playoutDelay }),
 });
 window.onmicPlayer = player;
@@ -64,11 +66,13 @@ function build(): void {
   const panel = statsPanel(speech, player);
   const stage = h('div', { class: 'stage', role: 'region', 'aria-label': say('watch.player') });
   const message = notice(speech, player, address.room);
+  const audioOnly = audioOnlySign(speech, player);
   const bar = controls(speech, player, stage);
   const pk = h('span', { class: 'chip', hidden: true, 'data-badge': 'pk' });
   const above = h('div', { class: 'above' });
   const beside = h('aside', { class: 'side', 'aria-label': say('watch.room'), hidden: !isRoom });
-  stage.append(surface, h('div', { class: 'badges' }, live, transport, latency, pk), message.element, ...bar.elements);
+  const badges = h('div', { class: 'badges' }, live, transport, latency, pk);
+  stage.append(surface, audioOnly.element, badges, message.element, ...bar.elements);
 
   const drawTransport = () => {
     const shown = player.transport;
@@ -106,6 +110,7 @@ function build(): void {
       latency.textContent = `${latencyMs} ms`;
     }),
     message.close,
+    audioOnly.close,
     bar.close,
     panel.close,
     entered?.on('state', drawRoom) ?? (() => {}),

@@ -21,6 +21,8 @@ export class Endpoint {
   readonly base: URL;
   readonly whep: string;
   readonly hls: string;
+  /** The media playlist of the audio, which plays without video. */
+  readonly hlsAudio: string;
   readonly room: string;
   readonly server: string;
   readonly whip: string;
@@ -44,6 +46,7 @@ export class Endpoint {
     this.whep = this.#timed(new URL(`whep/${path}`, this.base).href);
     this.whip = new URL(`whip/${path}`, this.base).href;
     this.hls = new URL(`hls/${roomOnly}/index.m3u8`, this.base).href;
+    this.hlsAudio = new URL('audio.m3u8', this.hls).href;
     this.room = new URL(`api/v1/rooms/${roomOnly}`, this.base).href;
     this.server = new URL('api/v1/server', this.base).href;
     this.participant = room.split('/')[1] || undefined;
@@ -53,6 +56,12 @@ export class Endpoint {
   /** Returns the URL of an address that the node stated, see `statedUrl`. */
   stated(address: string): string {
     return statedUrl(address, this.base);
+  }
+
+  /** Returns the URL of an address in the answer to a request to `asked`. A redirect may have led to another node. */
+  located(address: string, asked: string): string {
+    const isNode = new URL(asked, this.base).origin === this.base.origin;
+    return isNode && address.startsWith('/') ? this.stated(address) : new URL(address, asked).href;
   }
 
   /**

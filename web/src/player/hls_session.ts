@@ -7,7 +7,9 @@ import type Hls from 'hls.js';
 import type { ErrorData, HlsConfig } from 'hls.js';
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
+import { keyOf, levelsOf } from './hls_levels';
 import { hlsLatency } from './latency';
+import { AUDIO_ONLY, type Level, type Levels, type LevelWish } from './levels';
 import { type Buffer, easingRate, isWhole, NEAR_S, nearestStart } from './near_edge';
 import { browserNow } from './node_clock';
 import type { Picture } from './pictures';
@@ -19,6 +21,8 @@ export interface HlsListener {
   ended(): void;
   /** The dates of what is played step: the node's clock was set. */
   datesStepped(): void;
+  /** What the session knows of its levels has changed. The browser's own player tells nothing of them. */
+  levels(levels: Levels): void;
   failed(reason: 'unsupported' | 'unauthorized' | 'unreachable' | 'refused', detail: string): void;
 }
 
@@ -54,12 +58,28 @@ export class HlsSession implements Session {
   #aligningSince: number | null = null;
   #grewAt = 0;
   readonly #near: boolean;
+  readonly #startBps: number | null;
+  #module: typeof import('hls.js') | null = null;
+  #wish: LevelWish | null = null;
+  #levels: readonly Level[] = [];
+  #current: string | null = null;
+  /** The room has no audio to play alone. */
+  #hasNoAudio = false;
   /** The date of position 0. */
   #zero: number | undefined;
 
-  /** `near`: the viewer comes from a closer transport, so playback starts nearer to the live edge. */
-  constructor(endpoint: Endpoint, video: HTMLVideoElement, listener: HlsListener, near = false) {
+  /**
+   * `near`: the viewer comes from a closer transport, so playback starts nearer to the live edge. `startBps` is what the
+   * network is known to carry, in bits per second, and the first level is chosen by it.
+   */
+  constructor(
+    endpoint: Endpoint,
+    video: HTMLVideoElement,
+    listener: HlsListener,
+    { near = false, startBps = null }: { near?: boolean; startBps?: number | null } = {},
+  ) {
     this.#near = near;
+    this.#startBps = startBps;
     this.#endpoint = endpoint;
     this.video = video;
     this.#listener = listener;
@@ -78,8 +98,10 @@ export class HlsSession implements Session {
     // `waiting` also fires once before the first frame. After the first frame it is a freeze that the viewer sees.
     this.video.addEventListener('waiting', () => this.video.currentTime > 0 && this.#freeze(), { signal });
     this.video.addEventListener('playing', () => this.#thaw(), { signal });
-    if (module.default.isSupported()) this.#openHls(module);
-    else if (this.video.canPlayType('application/vnd.apple.mpegurl') !== '') await this.#openNative();
+    if (module.default.isSupported()) {
+      this.#module = module;
+      this.#openHls(module);
+    } else if (this.video.canPlayType('application/vnd.apple.mpegurl') !== '') await this.#openNative();
     else this.#fail('unsupported', 'This browser supports neither Media Source Extensions nor HLS.');
   }
 
@@ -163,6 +185,34 @@ export class HlsSession implements Session {
     });
   }
 
+  choose(wish: LevelWish): void {
+    const before = this.#isAudioOnly;
+    this.#wish = wish;
+    const hls = this.#hls;
+    if (!hls || this.#levels.length === 0) return; // The wish counts once the levels are known.
+    if (this.#isAudioOnly !== before) this.#reopen();
+    else if (!this.#isAudioOnly) {
+      const level = this.#wanted(hls);
+      if (level < 0) hls.loadLevel = -1;
+      else if (level !== hls.loadLevel || hls.autoLevelEnabled) hls.nextLevel = level;
+    }
+  }
+
+  get #isAudioOnly(): boolean {
+    return this.#wish?.choice === AUDIO_ONLY && !this.#hasNoAudio;
+  }
+
+  /** Returns the place of the wished level, or -1 for the automatic choice. */
+  #wanted(hls: Hls): number {
+    return hls.levels.findIndex(({ uri }) => keyOf(uri) === this.#wish?.choice);
+  }
+
+  #tellLevels(current: string | null): void {
+    this.#current = current;
+    const estimate = this.#hls?.bandwidthEstimate;
+    if (!this.#closed) this.#listener.levels({ list: this.#levels, current, estimate: estimate || null });
+  }
+
   wake(): void {
     const hls = this.#hls;
     const behind = hls ? hls.latency - (hls.targetLatency ?? hls.latency) : 0;
@@ -193,6 +243,14 @@ export class HlsSession implements Session {
     const hls = new Hls(this.#config(module));
     this.#hls = hls;
     hls.on(Events.ERROR, (_event, data) => this.#onError(module, data));
+    // The levels are read first, also where only audio is played, so that another one can be chosen later.
+    const isAudioAlone = this.#isAudioOnly && this.#levels.length > 0;
+    if (isAudioAlone) this.#tellLevels(AUDIO_ONLY);
+    hls.on(Events.MANIFEST_PARSED, () => (isAudioAlone ? hls.startLoad() : this.#onLevels(hls)));
+    hls.on(Events.LEVEL_SWITCHED, (_event, { level }) => {
+      const { uri } = hls.levels[level] ?? {};
+      if (uri && !isAudioAlone) this.#tellLevels(keyOf(uri));
+    });
     hls.on(Events.LEVEL_LOADED, (_event, { details }) => {
       // The playlist of an ended program may stay for a while. Its last seconds must not be played again.
       if (!details.live && !this.#wasLive) this.#listener.notLive();
@@ -206,13 +264,34 @@ export class HlsSession implements Session {
     });
     if (this.#near) this.#startNear(hls);
     hls.attachMedia(this.video);
-    hls.loadSource(this.#endpoint.hls);
+    hls.loadSource(isAudioAlone ? this.#endpoint.hlsAudio : this.#endpoint.hls);
+  }
+
+  /** Begins anew with another playlist. Waits until hls.js has told all its parts what has just happened. */
+  #reopen(): void {
+    queueMicrotask(() => {
+      if (this.#closed || !this.#module) return;
+      this.#hls?.destroy();
+      this.#openHls(this.#module);
+    });
+  }
+
+  #onLevels(hls: Hls): void {
+    this.#levels = levelsOf(hls.levels.filter(({ videoCodec, height }) => videoCodec || height));
+    this.#tellLevels(this.#current === AUDIO_ONLY ? null : this.#current);
+    if (this.#isAudioOnly && this.#levels.length > 0) return this.#reopen();
+    const level = this.#wanted(hls);
+    if (level >= 0) hls.loadLevel = level;
+    hls.startLoad();
   }
 
   #config({ default: Hls }: typeof import('hls.js')): Partial<HlsConfig> {
     const { manifestLoadPolicy } = Hls.DefaultConfig;
     return {
+      autoStartLoad: false, // The wish for a level comes first.
+      capLevelToPlayerSize: true,
       lowLatencyMode: true,
+      ...(this.#startBps && { abrEwmaDefaultEstimate: this.#startBps }),
       maxLiveSyncPlaybackRate: CATCH_UP_RATE,
       backBufferLength: 10,
       // A 404 means "not live". transport_choice.ts decides when to ask again.
@@ -229,7 +308,10 @@ export class HlsSession implements Session {
   #onError({ ErrorTypes, ErrorDetails }: typeof import('hls.js'), data: ErrorData): void {
     if (this.#closed || !data.fatal) return;
     const status = data.response?.code ?? 0;
-    if (data.type === ErrorTypes.MEDIA_ERROR && this.#mediaRecoveries++ < MEDIA_RECOVERIES) {
+    if (data.details === ErrorDetails.MANIFEST_LOAD_ERROR && this.#isAudioOnly && this.#levels.length > 0) {
+      this.#hasNoAudio = true;
+      this.#reopen();
+    } else if (data.type === ErrorTypes.MEDIA_ERROR && this.#mediaRecoveries++ < MEDIA_RECOVERIES) {
       this.#hls?.recoverMediaError();
     } else if (status === 401 || status === 403) this.#fail('unauthorized', data.error.message);
     else if (status === 404) this.#listener.notLive();

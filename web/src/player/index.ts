@@ -3,6 +3,8 @@
 export * from '../room/index';
 export { type AvSync, Endpoint } from './endpoint';
 export type { LatencyMethod } from './latency';
+export type { LevelsSeen } from './level_control';
+export type { Level, LevelChoice } from './levels';
 export { Player } from './player';
 export type { PlayerEvents, PlayerOptions } from './player_options';
 export { type Problem, RequestError } from './problem';

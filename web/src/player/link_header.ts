@@ -1,19 +1,24 @@
-// Reads ICE servers from the `Link` header of a WHEP answer (RFC 9725 §4.6, header syntax RFC 8288).
+// Reads the `Link` header of a WHEP answer (header syntax RFC 8288): ICE servers (RFC 9725 §4.6), and the resources of the
+// session that draft-murillo-whep-02 §4.4 names: its layers and its events.
 //
-// Accepts only `rel="ice-server"` with a stun or turn URI, and ignores all other links.
+// Ignores all other links.
 
 const MAX_ICE_SERVERS = 8; // Browsers warn about more than five, because each one makes ICE gathering longer.
+const EXTENSION = 'urn:ietf:params:whep:ext:core:';
+
+/** The resources beside a session, as the node stated them. */
+export interface SessionLinks {
+  layer: string | null;
+  events: string | null;
+}
+
+export const NO_LINKS: SessionLinks = { layer: null, events: null };
 
 export function iceServersFromLink(header: string | null): RTCIceServer[] {
-  if (!header) return [];
   const servers: RTCIceServer[] = [];
-  for (const link of splitOutside(header, ',')) {
-    const [target, ...parameters] = splitOutside(link, ';');
-    const uri = /^\s*<([^>]*)>\s*$/.exec(target ?? '')?.[1];
-    if (!uri || !/^(stun|turn)s?:/i.test(uri)) continue;
-    const values = new Map(parameters.map(parameter));
-    if (!values.get('rel')?.toLowerCase().split(/\s+/).includes('ice-server')) continue;
-    const server: RTCIceServer = { urls: uri };
+  for (const { target, rel, values } of linksIn(header)) {
+    if (!rel.includes('ice-server') || !/^(stun|turn)s?:/i.test(target)) continue;
+    const server: RTCIceServer = { urls: target };
     const username = values.get('username');
     const credential = values.get('credential');
     if (username !== undefined) server.username = username;
@@ -22,6 +27,21 @@ export function iceServersFromLink(header: string | null): RTCIceServer[] {
     if (servers.length === MAX_ICE_SERVERS) break;
   }
   return servers;
+}
+
+export function sessionLinks(header: string | null): SessionLinks {
+  const links = linksIn(header);
+  const of = (name: string) => links.find(({ rel }) => rel.includes(EXTENSION + name))?.target ?? null;
+  return { layer: of('layer'), events: of('server-sent-events') };
+}
+
+function linksIn(header: string | null): { target: string; rel: string[]; values: Map<string, string> }[] {
+  return splitOutside(header ?? '', ',').flatMap((link) => {
+    const [uri, ...parameters] = splitOutside(link, ';');
+    const target = /^\s*<([^>]*)>\s*$/.exec(uri ?? '')?.[1];
+    const values = new Map(parameters.map(parameter));
+    return target ? [{ target, values, rel: (values.get('rel') ?? '').toLowerCase().split(/\s+/) }] : [];
+  });
 }
 
 function parameter(text: string): [string, string] {

@@ -10,10 +10,13 @@ import { Figures } from './figures';
 import { FrameWatch } from './frame_watch';
 import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency } from './latency';
+import { LevelControl } from './level_control';
+import { AUDIO_ONLY, AUTOMATIC, type Level, type LevelChoice, type Levels } from './levels';
 import { NetworkWatch } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
 import type { PlayerEvents, PlayerOptions } from './player_options';
+import { watchSize } from './player_size';
 import { type PromiseWithResolver, promiseWithResolver } from './resolver';
 import { askRoom } from './room_state';
 import type { Session } from './session';
@@ -62,6 +65,7 @@ export class Player extends Emitter<PlayerEvents> {
   readonly #whepGivenUp: Partial<Record<Reason, number>> = {};
   #fallback: Reason | null = null;
   #usualFps: number | null = null;
+  readonly #levels: LevelControl;
   #started: PromiseWithResolver | null = null;
   #mic: Mic | null = null;
 
@@ -80,6 +84,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.#choice = new TransportChoice(options.prefer ?? 'auto', Math.random, timing);
     this.#clock = new NodeClock(this.#endpoint);
     this.#stage = new Stage(options.element, options.muted ?? true, () => this.#emitSound());
+    this.#levels = new LevelControl(options.level ?? AUTOMATIC, () => this.#onLevels());
     const { dataset } = this.container;
     dataset['onmic'] = 'player';
     dataset['state'] = 'idle';
@@ -117,7 +122,8 @@ export class Player extends Emitter<PlayerEvents> {
   }
 
   get stats(): Stats {
-    return { ...this.#figures.stats, whepGivenUp: { ...this.#whepGivenUp } };
+    const { level, estimate } = this.#levels.seen;
+    return { ...this.#figures.stats, level, estimate, whepGivenUp: { ...this.#whepGivenUp } };
   }
 
   /** Returns the node's time in ms since 1970, by which it dates rooms and people. It is the browser's until it is known. */
@@ -169,6 +175,29 @@ export class Player extends Emitter<PlayerEvents> {
     this.#apply({ kind: 'prefer', choice });
   }
 
+  /** Returns the levels among which the viewer may choose, the best first. It is empty where there is no choice. */
+  get levels(): readonly Level[] {
+    return this.#levels.seen.levels;
+  }
+
+  /** Returns the key of the level that plays, `none` for audio only, or null while it is not known. */
+  get level(): string | null {
+    return this.#levels.seen.level;
+  }
+
+  /** Returns what was chosen last: the key of a level, `none`, or `auto`. */
+  get chosenLevel(): LevelChoice {
+    return this.#levels.seen.choice;
+  }
+
+  /**
+   * Chooses the level with this key, `none` for audio only, or `auto` for what the network carries and the player can
+   * show. The choice holds over changes of transport. While the level does not exist, it counts as `auto`.
+   */
+  setLevel(choice: LevelChoice): void {
+    this.#levels.choose(choice);
+  }
+
   /**
    * Asks for the mic, prepares camera and connections meanwhile, and switches to the return feed when a seat is
    * granted. Resolves when this person is on mic. If that fails, it rejects and the program plays on.
@@ -211,7 +240,8 @@ export class Player extends Emitter<PlayerEvents> {
     clearInterval(this.#ticker);
     this.#stage.close();
     const { dataset } = this.container;
-    for (const name of ['onmic', 'state', 'transport', 'mic', 'latencyMs', 'latencyMethod']) delete dataset[name];
+    for (const name of ['onmic', 'state', 'transport', 'mic', 'level', 'latencyMs', 'latencyMethod'])
+      delete dataset[name];
     this.removeAllListeners();
   }
 
@@ -223,6 +253,8 @@ export class Player extends Emitter<PlayerEvents> {
     document.addEventListener('visibilitychange', () => this.#onVisibility(), { signal });
     window.addEventListener('online', () => this.#apply({ kind: 'online' }), { signal });
     window.addEventListener('pageshow', (event) => event.persisted && this.#wake(), { signal });
+    const unwatch = watchSize(this.container, (size) => this.#levels.setSize(size));
+    signal.addEventListener('abort', unwatch);
     // Tells the node that this viewer leaves, so that it need not wait for a timeout.
     window.addEventListener('pagehide', (event) => !event.persisted && this.close(), { signal });
     this.#onVisibility();
@@ -273,6 +305,7 @@ export class Player extends Emitter<PlayerEvents> {
         void this.#whep?.session.restartIce();
         return;
       case 'close_whep':
+        if (this.#whep) this.#levels.remove(this.#whep.session);
         this.#whep?.unwatch();
         this.#whep?.session.close(effect.reason);
         this.#whep = null;
@@ -284,6 +317,7 @@ export class Player extends Emitter<PlayerEvents> {
       case 'open_hls':
         return this.#openHls();
       case 'close_hls':
+        if (this.#hls) this.#levels.remove(this.#hls.session);
         this.#hls = end(this.#hls);
         return;
       case 'show':
@@ -310,6 +344,7 @@ export class Player extends Emitter<PlayerEvents> {
       down: () => apply({ kind: 'whep_down' }),
       lost: () => apply({ kind: 'whep_lost' }),
       restartFailed: () => apply({ kind: 'whep_restart_failed' }),
+      levels: (levels) => this.#toldLevels(live, levels),
       unsupported: () => apply({ kind: 'whep_unsupported' }),
       refused: ({ status, title, detail, retryAfterMs }) => {
         if (live === this.#whep && status !== 404 && status !== 409) this.#emitError('whep', status, detail || title);
@@ -333,13 +368,16 @@ export class Player extends Emitter<PlayerEvents> {
       notLive: () => apply({ kind: 'hls_not_live' }),
       ended: () => apply({ kind: 'hls_ended' }),
       datesStepped: () => this.#clock.sampleSoon(),
+      levels: (levels) => this.#toldLevels(live, levels),
       failed: (reason, detail) => {
         if (live === this.#hls) this.#emitError('hls', 0, detail);
         apply({ kind: 'hls_failed', reason, detail });
       },
     };
     // After going on mic the viewer comes from a return feed.
-    const session = new HlsSession(this.#endpoint, this.#freeVideo(), listener, this.transport === 'mic');
+    const near = this.transport === 'mic';
+    const startBps = this.#whep && this.#levels.of(this.#whep.session).estimate;
+    const session = new HlsSession(this.#endpoint, this.#freeVideo(), listener, { near, startBps });
     const live = this.#watch(session, HLS_STALL_MS, () => apply({ kind: 'hls_frame' }));
     this.#hls = live;
     void session.open();
@@ -371,6 +409,9 @@ export class Player extends Emitter<PlayerEvents> {
     const onPicture = (picture: Picture) => {
       live.picture = picture;
       live.pictures++;
+      if (this.#stage.hasPoster && !picture.audioAlone && session === this.#shownLive(this.transport)?.session) {
+        this.#stage.setPoster(this.#levels.isAudioOnly);
+      }
       if (!isSeen && !picture.audioAlone) {
         isSeen = true;
         onVideo();
@@ -379,6 +420,7 @@ export class Player extends Emitter<PlayerEvents> {
       if (live === this.#shownLive(this.transport)) this.#mic?.programPicture(session);
     };
     live.unwatch = watchPictures(session.video, session, onPicture);
+    this.#levels.add(session);
     return live;
   }
 
@@ -388,6 +430,8 @@ export class Player extends Emitter<PlayerEvents> {
     if (transport === 'none') this.#stage.clear((video) => this.#inUse(video));
     else if (live) this.#stage.swapTo(live.session.video);
     this.#figures.begin(transport);
+    this.#levels.show(live?.session ?? null);
+    if (!live) this.#stage.setPoster(false);
     const { dataset } = this.container;
     dataset['transport'] = transport;
     delete dataset['latencyMs'];
@@ -403,6 +447,7 @@ export class Player extends Emitter<PlayerEvents> {
       // A new WHEP session of the same transport plays in the other element.
       const live = this.#shownLive(this.transport);
       if (live) this.#stage.swapTo(live.session.video);
+      this.#levels.show(live?.session ?? null);
     }
     this.emit('state', { state, ...(reason ? { reason } : {}), ...(detail ? { detail } : {}) });
     if (state === 'failed') {
@@ -425,6 +470,21 @@ export class Player extends Emitter<PlayerEvents> {
     if (!this.#life.signal.aborted) this.#apply({ kind: 'room', ...seen });
   }
 
+  #toldLevels({ session, watch }: Live<Session>, levels: Levels): void {
+    const before = this.#levels.of(session).current;
+    // The first frame after audio alone is not late yet.
+    if (before === AUDIO_ONLY && levels.current !== AUDIO_ONLY && !document.hidden) watch.resume(performance.now());
+    this.#levels.told(session, levels);
+  }
+
+  #onLevels(): void {
+    const { seen, isAudioOnly } = this.#levels;
+    if (seen.level === null) delete this.container.dataset['level'];
+    else this.container.dataset['level'] = seen.level;
+    if (isAudioOnly) this.#stage.setPoster(true); // It goes with the next frame.
+    this.emit('levels', seen);
+  }
+
   // Timers
 
   #tick(): void {
@@ -432,6 +492,10 @@ export class Player extends Emitter<PlayerEvents> {
     const slept = now - this.#tickedAt > ASLEEP_MS && !document.hidden;
     this.#tickedAt = now;
     if (slept) this.#wake();
+    const { session, watch } = this.#whep ?? {};
+    // Without video, audio shows that the session works.
+    if (session?.isAudioOnly && session.isHeard && watch?.picture(performance.now()))
+      this.#apply({ kind: 'whep_frame' });
     if (this.#whep && !this.#whep.session.mayLackPictures && this.#whep.watch.stalled(performance.now()))
       this.#apply({ kind: 'whep_stalled' });
     if (this.#hls?.watch.stalled(performance.now())) this.#apply({ kind: 'hls_stalled' });

@@ -3,6 +3,8 @@
 import type { MicChange, SwitchReport } from '../room/mic';
 import type { AvSync } from './endpoint';
 import type { LatencyMethod } from './latency';
+import type { LevelsSeen } from './level_control';
+import type { LevelChoice } from './levels';
 import type { Stats } from './stats';
 import type { Choice, Reason, State, Transport } from './transport_words';
 
@@ -27,6 +29,11 @@ export interface PlayerOptions {
    * The default is the room's setting. It does not concern the return feed of somebody on mic.
    */
   playoutDelay?: number;
+  /**
+   * The quality of the video: the key of a level, `none` for audio only, or `auto` (default) for what the network carries
+   * and the player can show.
+   */
+  level?: LevelChoice;
   /** The default is true, because browsers start audio only after a gesture. Call `unmute` from a gesture. */
   muted?: boolean;
 }
@@ -43,6 +50,8 @@ export interface PlayerEvents {
     clock: 'node' | 'browser';
     errorMs: number | null;
   };
+  /** The levels, the one that plays, or the choice changed. */
+  levels: LevelsSeen;
   /** Is sent once a second while something plays. */
   stats: Stats;
   /** Volume or mute changed. `blocked` is true if the browser refused to play audio without a gesture. */

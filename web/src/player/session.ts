@@ -2,6 +2,7 @@
 
 import type { ClockOffset } from './clock_offset';
 import type { Latency } from './latency';
+import type { LevelWish } from './levels';
 import type { Picture } from './pictures';
 import type { SessionReadings } from './stats';
 
@@ -22,6 +23,8 @@ export interface Session {
    * does not wait to come nearer.
    */
   align(picture: Picture | null, clock: ClockOffset, otherwiseMs?: number, patienceMs?: number): boolean;
+  /** Asks for a level. It survives what the session survives, and a session that offers no levels ignores it. */
+  choose(wish: LevelWish): void;
   /** Is called when the page comes back from the background, or the machine wakes from sleep. */
   wake(): void;
   /** Ends the session for good. It makes no callback afterwards. The last frame stays visible. */

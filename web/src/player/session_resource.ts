@@ -3,7 +3,7 @@
 // A session that the server made is always deleted, even if the answer arrives after `delete` was called.
 
 import type { Endpoint } from './endpoint';
-import { iceServersFromLink } from './link_header';
+import { iceServersFromLink, type SessionLinks, sessionLinks } from './link_header';
 import { problemFrom, RequestError } from './problem';
 import { type IceFragment, parseIceFragment } from './sdp';
 
@@ -13,6 +13,8 @@ const ANSWER_LIMIT = 256 * 1024; // Characters. A real answer has a few thousand
 export interface Created {
   answer: string;
   iceServers: RTCIceServer[];
+  /** The URLs of the resources beside the session. */
+  links: SessionLinks;
   /** How far behind the node has the player play at least, in ms. */
   playoutDelay: number;
 }
@@ -31,7 +33,7 @@ export class SessionResource {
     const headers = { 'content-type': 'application/sdp' };
     const response = await this.#fetch(url, { method: 'POST', headers, body: offer });
     const location = response.headers.get('location');
-    if (response.status === 201 && location) this.#url = this.#located(location, response.url || url);
+    if (response.status === 201 && location) this.#url = this.#endpoint.located(location, response.url || url);
     if (this.#over) this.delete();
     if (this.#over) return null;
     if (response.status !== 201) throw new RequestError(await problemFrom(response));
@@ -39,13 +41,11 @@ export class SessionResource {
     if (answer.length > ANSWER_LIMIT) throw new Error('the answer is too long');
     if (this.#over) return null;
     const playoutDelay = Number(response.headers.get('onmic-playout-delay')) || 0;
-    return { answer, iceServers: iceServersFromLink(response.headers.get('link')), playoutDelay };
-  }
-
-  /** Returns the URL of the session that the node at `asked` stated. A redirect may have led to another node. */
-  #located(location: string, asked: string): string {
-    const isNode = new URL(asked, this.#endpoint.base).origin === this.#endpoint.base.origin;
-    return isNode && location.startsWith('/') ? this.#endpoint.stated(location) : new URL(location, asked).href;
+    const link = response.headers.get('link');
+    const { layer, events } = sessionLinks(link);
+    const located = (stated: string | null) => stated && this.#endpoint.located(stated, response.url || url);
+    const links = { layer: located(layer), events: located(events) };
+    return { answer, iceServers: iceServersFromLink(link), links, playoutDelay };
   }
 
   /** Asks for an ICE restart and returns the server's new credentials. */

@@ -1,7 +1,7 @@
 // Stacks two video elements: the front one is shown, and the back one gets ready. They are swapped in one turn of the
 // event loop, so there is always a frame to see. The audio moves with the video, so only one of them is heard. While
 // somebody goes on mic there is a third element, the cover. It lies under the two others until it is raised over them,
-// and `mix` sets the levels of its audio and theirs.
+// and `mix` sets the levels of its audio and theirs. Where only audio plays, the poster lies over all of them.
 //
 // The stage knows nothing of transports. It restores the page on close.
 
@@ -11,6 +11,7 @@ export class Stage {
   readonly #videos: [HTMLVideoElement, HTMLVideoElement];
   readonly #onSound: () => void;
   #front: 0 | 1 = 0;
+  readonly #poster = document.createElement('div');
   #cover: HTMLVideoElement | null = null;
   #raised = false;
   #levels = { program: 1, cover: 0 };
@@ -38,8 +39,21 @@ export class Stage {
     for (const video of this.#videos) {
       prepare(video);
     }
+    Object.assign(this.#poster.style, { position: 'absolute', inset: '0', zIndex: '3', background: '#0b0c0e' });
+    this.#poster.dataset['onmicPoster'] = '';
+    this.#poster.hidden = true;
     this.container.prepend(...this.#videos);
+    this.#videos[1].after(this.#poster);
     this.#stack();
+  }
+
+  /** Puts the poster in place of the picture, or takes it away. */
+  setPoster(shown: boolean): void {
+    this.#poster.hidden = !shown;
+  }
+
+  get hasPoster(): boolean {
+    return !this.#poster.hidden;
   }
 
   /** Returns the element that people see. */
@@ -160,6 +174,7 @@ export class Stage {
     this.removeCover();
     this.clear();
     this.#closed = true;
+    this.#poster.remove();
     for (const video of this.#videos) {
       if (video !== this.#given) video.remove();
     }

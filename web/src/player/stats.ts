@@ -27,6 +27,10 @@ export interface Stats {
   rtt: number | null;
   /** The video codec, such as `H264`. Empty until it is known. */
   codec: string;
+  /** The key of the level that plays, `none` for audio only, or null while it is not known. */
+  level: string | null;
+  /** What the network carries by the newest estimate, in bits per second. Null if there is none. */
+  estimate: number | null;
   /** How often the player gave WHEP up since it started, by reason. Failed attempts beside LL-HLS count too. */
   whepGivenUp: Partial<Record<Reason, number>>;
 }
@@ -45,6 +49,8 @@ export const NO_STATS: Readonly<Stats> = {
   freezes: 0,
   rtt: null,
   codec: '',
+  level: null,
+  estimate: null,
   whepGivenUp: {},
 };
 

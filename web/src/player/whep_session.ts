@@ -8,6 +8,9 @@
 import type { ClockOffset } from './clock_offset';
 import type { Endpoint } from './endpoint';
 import { type Latency, type WhepReadings, whepLatency } from './latency';
+import { LevelChannel } from './level_channel';
+import type { Levels, LevelWish } from './levels';
+import type { SessionLinks } from './link_header';
 import type { Picture } from './pictures';
 import { type Problem, RequestError } from './problem';
 import { iceRestartFragment, playersOffer, withIceFragment } from './sdp';
@@ -29,12 +32,15 @@ export interface WhepListener {
   lost(): void;
   restartFailed(): void;
   unsupported(): void;
+  /** What the session knows of its levels has changed. A listener without this gets the program as the node chooses. */
+  levels?(levels: Levels): void;
 }
 
 const ALIGNED_WITHIN_MS = 250;
 const SLACK_MS = 100; // Latencies vary by about 100 ms.
 const PICTURES_MS = 1000; // Video normally comes before the first audio, or within 1 s after it.
 const LOOK_MS = 200;
+const HEARD_MS = 1000;
 const SERVERS_AFTER_MS = 700; // A direct way takes three round trips at most, and one through TURN has to be open within 3 s.
 const CATCH_UP_MS = 200; // After this time, a frame that plays too fast is shown anyway.
 const ABS_CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
@@ -61,6 +67,8 @@ export class WhepSession implements Session {
   #transceiver: RTCRtpTransceiver | null = null;
   #sound: RTCRtpReceiver | null = null;
   #soundAlone = false;
+  #levels: LevelChannel | null = null;
+  #wish: LevelWish | null = null;
   readonly #received = new Set<'audio' | 'video'>();
   #looking: ReturnType<typeof setInterval> | undefined;
   #asking: ReturnType<typeof setTimeout> | undefined;
@@ -82,7 +90,18 @@ export class WhepSession implements Session {
   }
 
   get mayLackPictures(): boolean {
-    return this.#soundAlone;
+    return this.#soundAlone || this.isAudioOnly;
+  }
+
+  /** Is true while the node sends no video, because of the level. */
+  get isAudioOnly(): boolean {
+    return this.#levels?.isAudioOnly === true;
+  }
+
+  /** Is true if audio was played within the last second. */
+  get isHeard(): boolean {
+    const played = this.#sound?.getSynchronizationSources?.()[0]?.timestamp;
+    return played !== undefined && performance.timeOrigin + performance.now() - played < HEARD_MS;
   }
 
   /**
@@ -131,6 +150,7 @@ export class WhepSession implements Session {
       if (this.#closed) return;
       this.#answer = withIceFragment(this.#answer, answered);
       await peer.setRemoteDescription({ type: 'answer', sdp: this.#answer });
+      this.#levels?.renew();
     } catch {
       if (!this.#closed) this.#listener.restartFailed();
     }
@@ -190,12 +210,18 @@ export class WhepSession implements Session {
     this.video.srcObject = new MediaStream([this.#sound.track]);
   }
 
+  choose(wish: LevelWish): void {
+    this.#wish = wish;
+    this.#levels?.choose(wish);
+  }
+
   /** The node counts the `reason`, if there is one. */
   close(reason?: string): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#looking);
     clearTimeout(this.#asking);
+    this.#levels?.close();
     this.#closePeer(reason);
   }
 
@@ -240,6 +266,8 @@ export class WhepSession implements Session {
         if (this.#received.has('video')) clearInterval(this.#looking);
         if (this.#soundAlone) this.video.srcObject = stream;
         this.#soundAlone = false;
+      } else if (this.hasSound && this.isAudioOnly) {
+        this.playAudioAlone();
       } else if (this.hasSound && !told) {
         heardSince ??= performance.now();
         const rejected = pictures.currentDirection !== 'recvonly';
@@ -265,7 +293,7 @@ export class WhepSession implements Session {
     this.#resource = new SessionResource(this.#endpoint);
     const created = await this.#resource.create(this.#endpoint.whep, offer);
     if (!created) return;
-    const { answer, iceServers, playoutDelay } = created;
+    const { answer, iceServers, links, playoutDelay } = created;
     // The node tells the receiver of video by its packets, and cannot tell that of audio.
     if (this.#sound && playoutDelay > 0) wantDelay(this.#sound, playoutDelay);
     // Host candidates are enough to reach a public node. These servers are used from the next ICE restart on, which comes soon where no
@@ -273,6 +301,7 @@ export class WhepSession implements Session {
     if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     this.#answer = answer;
     this.#listener.answered();
+    this.#openLevels(links);
     await peer.setRemoteDescription({ type: 'answer', sdp: answer });
     if (this.#closed || !this.#transceiver || !this.#sound) return;
     if (iceServers.length > 0) this.#askServersLater(peer);
@@ -284,6 +313,14 @@ export class WhepSession implements Session {
         if (!this.#closed && transport.state === 'closed') this.#listener.lost();
       };
     }
+  }
+
+  #openLevels({ layer, events }: SessionLinks): void {
+    const onLevels = this.#listener.levels?.bind(this.#listener);
+    if (!layer || !onLevels || this.#closed) return;
+    const tell = (levels: Levels) => this.#closed || onLevels(levels);
+    this.#levels = new LevelChannel(this.#endpoint, { layer, events }, this.#transceiver?.mid ?? '0', tell);
+    if (this.#wish) this.#levels.choose(this.#wish);
   }
 
   /** Looks for a way through the ICE servers once the direct ones have had their time. */

@@ -43,6 +43,7 @@ export class Harness {
       this.server.rooms.clear();
       this.server.studio.clear();
       this.server.publishing.clear();
+      this.server.levels.clear();
       this.server.sessions.clear(); // A page that is closed may not get to its goodbye.
       this.server.seen.length = 0;
     });

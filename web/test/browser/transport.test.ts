@@ -62,7 +62,9 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
     }
   });
   room.whep = 'peer';
-  await shows(page, 'whep', 'playing', 30_000); // It is tried again after a wait, and judged for some seconds.
+  // It is tried again after a wait, and judged for some seconds. On a busy machine the first attempt may not be fit,
+  // and the next one comes after 30 s.
+  await shows(page, 'whep', 'playing', 75_000);
   await page.waitForTimeout(300);
   const { longest, both } = await page.evaluate(() => window.gaps);
   expect(both).toBe(0);
@@ -77,7 +79,7 @@ it('blocked_udp_falls_back_to_hls_and_returns_without_a_visible_break', async ()
     .filter(({ path }) => path.startsWith('/hls'))
     .flatMap(({ query }) => [...new URLSearchParams(query).keys()]);
   expect(queries.filter((name) => !name.startsWith('_HLS_'))).toEqual([]);
-});
+}, 100_000);
 
 it('a_full_node_falls_back_to_hls_at_once', async () => {
   node.server.rooms.set('full', { whep: 503, hls: true, state: 'live' });

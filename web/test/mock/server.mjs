@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HlsSource } from './hls_source.mjs';
+import { MockLevels } from './levels.mjs';
 import { MockRooms } from './rooms.mjs';
 
 /**
@@ -15,6 +16,7 @@ import { MockRooms } from './rooms.mjs';
  * @property {'peer' | number} [whip]
  * @property {'peer' | 'blocked' | number} [back] The behaviour of the return feed.
  * @property {'live' | 'interrupted' | 'gone'} state
+ * @property {import('./levels.mjs').MockLevel[]} [levels] The levels of its video, if a viewer may choose.
  * @property {object} [room] Members that the API adds to the room.
  */
 /** @typedef {{ at: number, method: string, path: string, query: string, authorization: string, body: string }} Seen */
@@ -58,6 +60,8 @@ export class MockServer {
     /** @type {import('node:http').ServerResponse | null} */
     this.publisher = null;
     this.sessionCount = 0;
+    this.levels = new MockLevels();
+    this.levels.switched = (id, level) => this.#toPublisher({ id, level });
     this.studio = new MockRooms();
     this.studio.unseated = (room, participant) => {
       for (const [id, one] of this.publishing) if (one.room === room && one.participant === participant) this.end(id);
@@ -113,7 +117,7 @@ export class MockServer {
     const authorization = request.headers.authorization ?? '';
     this.seen.push({ at: Date.now(), method, path, query: url.search, authorization, body });
     response.setHeader('cache-control', 'no-store');
-    const [, area = '', name = '', rest = '', end = ''] = path.split('/');
+    const [, area = '', name = '', rest = '', end = '', last = ''] = path.split('/');
     if (area === 'mock') return this.#mock(request, response, name, rest, body);
     if (area === 'api' || area === 'whep' || area === 'whip' || area === 'hls') {
       const [, token = ''] = authorization.split(' ');
@@ -121,6 +125,19 @@ export class MockServer {
         return problem(response, 401, 'A valid token is needed');
     }
     if (area === 'api') return this.#api(response, path);
+    if (area === 'whep' && (end === 'layer' || end === 'sse')) {
+      const status = this.levels.serve(
+        request,
+        response,
+        rest,
+        end,
+        last,
+        body,
+        `/whep/${encodeURIComponent(name)}/${rest}`,
+      );
+      if (response.headersSent) return;
+      return status < 300 ? response.writeHead(status).end() : problem(response, status, `Refused with ${status}`);
+    }
     if (area === 'whep' || area === 'whip') return this.#rtc(response, area, method, name, rest, end, body);
     if (area === 'hls') return this.#hls(response, name, rest, url.searchParams);
     const library = { lib: join(dist, '../dist-lib', name), 'hls.mjs': HLS_JS }[area];
@@ -189,12 +206,23 @@ export class MockServer {
     let answer = await this.#ask(id, way === 'blocked' ? body.replace(/^a=candidate:.*\r?\n/gm, '') : body);
     // Nothing comes back from port 9 of a documentation address, as behind a firewall.
     if (way === 'blocked') answer = answer.replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9');
+    const { levels } = room;
+    if (levels) this.levels.begin(id, levels);
+    const own = `/whep/${encodeURIComponent(name)}/${id}`;
+    const extension = 'urn:ietf:params:whep:ext:core';
+    const links = [
+      '<stun:127.0.0.1:9>; rel="ice-server"',
+      ...(levels ? [`<${own}/layer>; rel="${extension}:layer"`] : []),
+      ...(levels
+        ? [`<${own}/sse>; rel="${extension}:server-sent-events"; events="active,inactive,layers,viewercount"`]
+        : []),
+    ];
     response
       .writeHead(201, {
         'content-type': 'application/sdp',
         location: `/${area}/${encodeURIComponent(name)}/${id}`,
         etag: `"${id}"`,
-        link: '<stun:127.0.0.1:9>; rel="ice-server"',
+        link: links.join(', '),
       })
       .end(answer);
     if (area !== 'whip') return;
@@ -206,6 +234,7 @@ export class MockServer {
   /** Ends a session as the server does. @param {string} session @param {string} [reason] */
   end(session, reason) {
     this.sessions.delete(session);
+    this.levels.end(session);
     this.#toPublisher({ id: session, close: true });
     const { room, participant } = this.publishing.get(session) ?? {};
     this.publishing.delete(session);

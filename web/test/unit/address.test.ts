@@ -11,14 +11,17 @@ const ROOT = new URL('https://n/');
 
 it('room_transport_and_sync_are_read_from_the_watch_address', () => {
   const address = readAddress(new URL('https://n/watch/caf%C3%A9/?transport=hls&sync=picture-first'), ROOT);
-  expect(address).toEqual({ room: 'café', transport: 'hls', sync: 'picture-first', playoutDelay: null });
+  expect(address).toEqual({ room: 'café', transport: 'hls', sync: 'picture-first', playoutDelay: null, quality: null });
   expect(readAddress(new URL('https://n/watch/%E0%A4%A?transport=x&sync=x&playout_delay=1e3'), ROOT)).toEqual({
     room: '%E0%A4%A',
     transport: 'auto',
     sync: null,
     playoutDelay: null,
+    quality: null,
   });
   expect(readAddress(new URL('https://n/watch/demo?playout_delay=400'), ROOT).playoutDelay).toBe(400);
+  expect(readAddress(new URL('https://n/watch/demo?quality=video1'), ROOT).quality).toBe('video1');
+  expect(readAddress(new URL('https://n/watch/demo?quality=best'), ROOT).quality).toBe(null);
 });
 
 it('pages_and_rooms_are_found_under_a_path', () => {

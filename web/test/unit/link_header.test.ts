@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { iceServersFromLink } from '../../src/player/link_header';
+import { iceServersFromLink, sessionLinks } from '../../src/player/link_header';
 
 it('stun_and_turn_servers_with_credentials_are_read', () => {
   const header =
@@ -25,4 +25,15 @@ it.each([null, '', ',,;', '<stun:e.net', 'stun:e.net; rel="ice-server"', '"'.rep
 
 it('only_8_servers_are_read', () => {
   expect(iceServersFromLink(Array(50).fill('<stun:e.net>; rel="ice-server"').join(','))).toHaveLength(8);
+});
+
+it('the_resources_of_a_session_are_found_beside_ice_servers', () => {
+  const header =
+    '<stun:stun.example>; rel="ice-server", </sessions/7/layer>; rel="urn:ietf:params:whep:ext:core:layer", ' +
+    '<https://n/sessions/7/sse>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; events="active,inactive,layers"';
+  expect(sessionLinks(header)).toEqual({ layer: '/sessions/7/layer', events: 'https://n/sessions/7/sse' });
+  expect(iceServersFromLink(header)).toEqual([{ urls: 'stun:stun.example' }]);
+  for (const none of [null, '', '</x>; rel="layer"', 'garbage; rel="urn:ietf:params:whep:ext:core:layer"']) {
+    expect(sessionLinks(none)).toEqual({ layer: null, events: null });
+  }
 });
