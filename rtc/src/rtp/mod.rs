@@ -8,6 +8,7 @@
 //! open ─→ Incoming ─→ Stream (reorder, NACK) ─→ Depacketizer ─→ Release (evenly) ─→ Arrival
 //! ```
 
+pub mod choice;
 pub mod fec;
 pub mod feedback;
 pub mod lateness;
@@ -24,6 +25,7 @@ pub mod report;
 pub mod sender;
 pub mod sequence;
 
+pub use choice::{Choice, Pick, Wish};
 pub use fec::Protection;
 pub use feedback::{Feedback, Nack, ReceptionBlock, SenderInformation};
 pub use lateness::Lateness;
