@@ -35,7 +35,7 @@ pub use packet::{ExtensionIds, LayerIds, Mid};
 pub use packetize::{MAX_PAYLOAD, Packetizer};
 pub use receive::{Incoming, IncomingConfig, StreamConfig};
 pub use recovery::{Mix, Recovery};
-pub use sender::{GuardConfig, HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start};
+pub use sender::{GuardConfig, HEADER_MAX, Repaired, Resend, Sender, SenderConfig, Start, Stores};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -22,6 +22,9 @@
 //! tracks of a session are dated by the offset that was in force when it began. If the system clock is set, a receiver
 //! that was told would move its media. A session that begins afterwards has today's dates.
 //!
+//! **How a viewer goes over to another level.** The other track shows the same pictures at the same times, so the viewer goes on at a
+//! keyframe of it, in the same stream (`switch`). Timestamps never go back: where they would, the viewer catches up as above.
+//!
 //! **How a viewer goes on when the publisher was away.** All frames that an encoder took in while it connected come at
 //! once. Played from the first packet, audio would be late by their duration for many seconds, and video frames would
 //! come faster than their timestamps say. So the viewer waits for the frames of the first [`COLLECT`], and then starts
@@ -33,6 +36,7 @@ mod hold;
 mod repair;
 mod resend;
 mod span;
+mod switch;
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +50,7 @@ pub use self::guard::{FecConfig, GuardConfig, Guarded};
 use self::hold::Hold;
 use self::repair::Repairs;
 use self::span::{CatchUp, LEVEL, Span};
+pub use self::switch::Stores;
 use super::feedback::ReceptionBlock;
 use super::outgoing::{Outgoing, Packet, Packets, PlayoutDelay};
 use super::packet::{ExtensionIds, HeaderWriter, Mid};
@@ -159,6 +164,8 @@ enum Phase {
     Collecting {
         until: Instant,
     },
+    /// The viewer gets no frames for now.
+    Paused,
 }
 
 /// The counters of one viewer's track.
@@ -198,7 +205,11 @@ pub struct Sender {
     starting: Option<CatchUp>,
     /// The `rebase` of spans that begin from now on.
     rebase: u32,
-    /// Frames from this number on go without playout-delay, because the receiver has it.
+    /// Counts the tracks that it has watched. Spans from now on are of this one.
+    generation: u8,
+    /// The timestamp of the last frame, without the viewer's offset.
+    reached: Option<u32>,
+    /// Packets from this number on the wire on go without playout-delay, because the receiver has it.
     playout_delay_until: u64,
     packets: u32,
     octets: u32,
@@ -244,6 +255,8 @@ impl Sender {
             span_count: 0,
             starting: None,
             rebase: 0,
+            generation: 0,
+            reached: None,
             playout_delay_until: u64::MAX,
             packets: 0,
             octets: 0,
@@ -306,39 +319,21 @@ impl Sender {
     pub fn keyframe_wanted(&mut self, outgoing: &Outgoing, now: Instant) -> bool {
         let again = self.counters.started_again;
         let wait = START_AGAIN * (1 << again.min(STARTS_AGAIN));
-        let early = self.started.is_none_or(|started| now < started + wait);
+        let early = self.started.is_none_or(|started| now < started + wait) || self.is_paused();
         if early || again == STARTS_AGAIN || !self.is_video || outgoing.group().is_none() {
             return false;
         }
         self.counters.started_again += 1;
-        // Frames are sent anew from here. Packets of both times may be asked for, and both must have the same
-        // extensions.
-        if self.playout_delay_until == u64::MAX {
-            self.playout_delay_until = self.next_frame;
-        }
         self.start(outgoing, now);
         true
-    }
-
-    /// Goes on with another track of the same codec and timeline, from the keyframe of its cached group or else its
-    /// next keyframe. Sequence numbers continue. Packets that were sent before are not repaired any more.
-    pub fn move_to(&mut self, outgoing: &Outgoing) {
-        let newest = self.spans[SPANS - 1];
-        let viewer = newest.on_wire(self.next_shared);
-        self.spans[SPANS - 1] = Span { viewer, ..Span::default() };
-        self.span_count = 0;
-        self.starting = None;
-        self.next_shared = 0;
-        self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
-        if self.playout_delay_until != u64::MAX {
-            self.playout_delay_until = 0; // The receiver has it, and the frames of the other track have other numbers.
-        }
-        self.phase = Phase::WaitingForKeyframe;
     }
 
     /// Returns the next frame to send now, with all its packets. Call it until `None`, after each push and at
     /// [`Sender::poll_timeout`].
     pub fn poll_frame<'o>(&mut self, outgoing: &'o Outgoing, now: Instant) -> Option<&'o Packets> {
+        if self.is_paused() {
+            return None;
+        }
         self.follow(outgoing);
         let frame = loop {
             match self.phase {
@@ -380,6 +375,7 @@ impl Sender {
     pub fn poll_timeout(&self, outgoing: &Outgoing) -> Option<Instant> {
         match self.phase {
             Phase::Collecting { until } | Phase::Asking { until } => Some(until),
+            Phase::Paused => None,
             _ => self.due(outgoing.frame(self.next_frame)?),
         }
     }
@@ -387,6 +383,11 @@ impl Sender {
     /// Returns whether it has reached the newest frame and has followed it since.
     pub fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
+    }
+
+    /// Returns whether it sends frames as they come, or none, so that it needs no timer.
+    pub fn needs_no_timer(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Paused)
     }
 
     /// Returns whether it can send nothing before a keyframe, which should be asked for.
@@ -430,7 +431,8 @@ impl Sender {
             hold.confirm(next.saturating_sub(behind.into()), next);
         }
         if self.packets > 0 && self.playout_delay_until == u64::MAX {
-            self.playout_delay_until = self.next_frame; // The receiver has it: frames from the next one on go without.
+            // The receiver has it: frames from the next one on go without.
+            self.playout_delay_until = self.spans[SPANS - 1].on_wire(self.next_shared);
         }
     }
 
@@ -543,29 +545,24 @@ impl Sender {
     fn continue_at(&mut self, frame: &Packets) -> u64 {
         let catch_up = self.starting.take();
         let redundancy = self.redundancy();
-        if self.span_count == 0 {
-            let newest = &mut self.spans[SPANS - 1];
-            *newest = Span {
-                shared: frame.first_sequence,
-                catch_up: catch_up.unwrap_or_default(),
-                rebase: self.rebase,
-                redundancy,
-                ..*newest
-            };
-            self.span_count = 1;
-        } else if (self.next_shared, redundancy) != (frame.first_sequence, self.spans[SPANS - 1].redundancy)
-            || catch_up.is_some()
-        {
-            let newest = self.spans[SPANS - 1];
+        let newest = self.spans[SPANS - 1];
+        let follows = self.next_shared == frame.first_sequence
+            && (newest.generation, newest.redundancy) == (self.generation, redundancy);
+        if self.span_count == 0 || !follows || catch_up.is_some() {
+            let (rebase, generation) = (self.rebase, self.generation);
+            let catch_up = self.never_back(catch_up.unwrap_or_default(), frame);
             let viewer = newest.on_wire(self.next_shared);
-            self.spans.rotate_left(1);
-            let catch_up = catch_up.unwrap_or_default();
+            if self.span_count > 0 {
+                self.spans.rotate_left(1);
+            }
             self.spans[SPANS - 1] =
-                Span { viewer, shared: frame.first_sequence, catch_up, rebase: self.rebase, redundancy };
+                Span { viewer, shared: frame.first_sequence, catch_up, rebase, redundancy, generation };
             self.span_count = (self.span_count + 1).min(SPANS as u8);
         }
+        let span = self.spans[SPANS - 1];
         self.next_shared = frame.first_sequence + frame.len() as u64;
-        self.spans[SPANS - 1].on_wire(frame.first_sequence)
+        self.reached = Some(span.timestamp(frame));
+        span.on_wire(frame.first_sequence)
     }
 
     fn write_header<'b>(
@@ -577,8 +574,7 @@ impl Sender {
         buffer: &'b mut [u8; HEADER_MAX],
     ) -> &'b [u8] {
         let frame = packet.frame;
-        let moved = self.timestamp_offset.wrapping_add(span.rebase).wrapping_add(span.catch_up.ahead(frame.pts));
-        let timestamp = frame.timestamp.wrapping_add(moved);
+        let timestamp = span.timestamp(frame).wrapping_add(self.timestamp_offset);
         let mut writer = HeaderWriter::new(buffer, (packet.marker, payload_type), sequence, timestamp, ssrc);
         let ids = &self.extensions;
         writer.extension(ids.mid, self.mid.as_bytes());
@@ -586,8 +582,9 @@ impl Sender {
             writer.extension(ids.transport_cc, &transport_sequence.to_be_bytes());
             *transport_sequence = transport_sequence.wrapping_add(1);
         }
-        let hold = self.hold.as_ref().and_then(|hold| hold.stated(span.on_wire(packet.sequence)));
-        if frame.number < self.playout_delay_until || frame.states_playout_delay || hold.is_some() {
+        let on_wire = span.on_wire(packet.sequence);
+        let hold = self.hold.as_ref().and_then(|hold| hold.stated(on_wire));
+        if on_wire < self.playout_delay_until || frame.states_playout_delay || hold.is_some() {
             let delay = match self.sync {
                 AvSync::LipSync => frame.playout_delay,
                 AvSync::PictureFirst => PlayoutDelay::default(),

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::outgoing::{Outgoing, Packet, PlayoutDelay};
+use super::super::outgoing::{Packet, PlayoutDelay};
 use super::super::recovery::{Known, Mix};
 use super::hold::Hold;
 use super::span::Span;
-use super::{HEADER_MAX, RepairCounters, SPANS, Sender};
+use super::{HEADER_MAX, RepairCounters, SPANS, Sender, Stores};
 
 /// A packet that is sent once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +56,13 @@ impl Sender {
     pub fn repair<'b>(
         &mut self,
         lost: u16,
-        outgoing: &'b Outgoing,
+        stores: impl Into<Stores<'b>>,
         now: Instant,
         transport_sequence: &mut u16,
         scratch: &'b mut RepairScratch,
     ) -> Option<Repaired<'b>> {
-        let wanted = self.sent_as(lost).and_then(|(shared, span)| Some((outgoing.packet(shared)?, span)));
+        let stores = stores.into();
+        let wanted = self.kept(lost, stores);
         let round_trip = self.round_trip().map(|mean| (mean, self.round_trip_variation()));
         let repairs = self.repairs.as_mut()?;
         let Some((packet, span)) = wanted.filter(|(packet, span)| {
@@ -73,25 +74,25 @@ impl Sender {
         };
         let bytes = packet.payload.len();
         let spend = || self.budget.get_or_insert_default().spend(bytes, self.octets, now);
-        repairs.admit((packet.sequence, lost), spend, round_trip, now).ok()?;
+        repairs.admit((span.on_wire(packet.sequence), lost), spend, round_trip, now).ok()?;
         repairs.age = now.saturating_duration_since(packet.frame.arrived);
-        self.repeat((lost, packet, &span), outgoing, transport_sequence, scratch)
+        self.repeat((lost, packet, &span), stores, transport_sequence, scratch)
     }
 
     /// Makes a further copy of a packet that the peer asked for, if one is due. Call it until `None`, at
     /// [`Sender::copy_timeout`].
     pub fn poll_copy<'b>(
         &mut self,
-        outgoing: &'b Outgoing,
+        stores: impl Into<Stores<'b>>,
         now: Instant,
         transport_sequence: &mut u16,
         scratch: &'b mut RepairScratch,
     ) -> Option<Repaired<'b>> {
+        let stores = stores.into();
         loop {
             let lost = self.repairs.as_mut()?.poll_copy(now)?;
             // It may be evicted by now.
-            let sent = self.sent_as(lost).and_then(|(shared, span)| Some((outgoing.packet(shared)?, span)));
-            let Some((packet, span)) = sent else {
+            let Some((packet, span)) = self.kept(lost, stores) else {
                 self.repairs.as_mut()?.counters.unknown += 1;
                 continue;
             };
@@ -99,7 +100,7 @@ impl Sender {
             let is_paid = budget.spend(packet.payload.len(), self.octets, now);
             self.repairs.as_mut()?.count_copy(is_paid);
             if is_paid {
-                return self.repeat((lost, packet, &span), outgoing, transport_sequence, scratch);
+                return self.repeat((lost, packet, &span), stores, transport_sequence, scratch);
             }
         }
     }
@@ -117,10 +118,11 @@ impl Sender {
     fn repeat<'b>(
         &mut self,
         (lost, packet, span): (u16, Packet<'b>, &Span),
-        outgoing: &Outgoing,
+        stores: Stores<'b>,
         transport_sequence: &mut u16,
         scratch: &'b mut RepairScratch,
     ) -> Option<Repaired<'b>> {
+        let outgoing = stores.of(span.generation, self.generation)?;
         let Some((ssrc, payload_type, sequence)) = self.repairs.as_mut()?.next_in_stream() else {
             let packet = self.as_sent(packet, span.redundancy, outgoing, &mut scratch.payload);
             let stream = (self.ssrc, self.payload_type_of(&packet), lost);
@@ -165,6 +167,12 @@ impl Sender {
     /// Returns the counts of repairs. They are zero for a viewer that is sent nothing again.
     pub fn repair_counters(&self) -> RepairCounters {
         self.repairs.as_ref().map_or_else(RepairCounters::default, |repairs| repairs.counters)
+    }
+
+    /// Returns a packet that this viewer was sent, if it is kept, and its span.
+    fn kept<'b>(&self, wire: u16, stores: Stores<'b>) -> Option<(Packet<'b>, Span)> {
+        let (shared, span) = self.sent_as(wire)?;
+        Some((stores.of(span.generation, self.generation)?.packet(shared)?, span))
     }
 
     /// Returns the track's number of a packet that this viewer was sent, and the span of the packet.

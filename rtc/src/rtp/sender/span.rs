@@ -5,6 +5,7 @@ use std::time::Duration;
 use onmic_media::Ticks;
 
 use super::CATCH_UP_SPEED;
+use crate::rtp::outgoing::Packets;
 use crate::rtp::red::Redundancy;
 
 /// Timestamps of the backlog stay this far behind the newest frame's, so that a live frame that comes a little early
@@ -22,12 +23,19 @@ pub(super) struct Span {
     /// Which earlier packets an audio packet repeats. A change begins a span, because a packet that is sent again has the bytes
     /// of the first time.
     pub(super) redundancy: Redundancy,
+    /// Which of the tracks that the viewer has watched its packets are of.
+    pub(super) generation: u8,
 }
 
 impl Span {
     /// Returns the number on the wire of a packet of the track.
     pub(super) fn on_wire(&self, shared: u64) -> u64 {
         self.viewer + (shared - self.shared)
+    }
+
+    /// Returns the timestamp of a frame, without the viewer's offset.
+    pub(super) fn timestamp(&self, frame: &Packets) -> u32 {
+        frame.timestamp.wrapping_add(self.rebase).wrapping_add(self.catch_up.ahead(frame.pts))
     }
 }
 

@@ -178,7 +178,7 @@ impl Link {
             Feedback::Nack(nack) => {
                 assert_eq!(nack.ssrc, sender.ssrc());
                 for lost in nack.lost() {
-                    match sender.repair(lost, outgoing, *now, transport_sequence, scratch) {
+                    match sender.repair(lost, &*outgoing, *now, transport_sequence, scratch) {
                         Some(Repaired::New { header, payload } | Repaired::Again { header, payload }) => {
                             again.push([header, payload].concat());
                         }

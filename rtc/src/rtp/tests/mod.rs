@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 mod gilbert;
 mod interop;
 mod layout;
+mod levels;
 mod link;
 mod lossy_publisher;
 mod publisher;

@@ -648,7 +648,8 @@ async fn viewers_of_a_track_that_turns_out_to_reorder_go_on_with_a_derived_one()
     world.push(&track, &frames[9]);
     assert_eq!(viewers.map(|viewer| world.visitors[viewer].video().len()), before);
 
-    let better = fixture::synthetic(world.now, 10, 30, (6_000, 900));
+    let mut better = fixture::synthetic(world.now, 10, 30, (6_000, 900));
+    better.iter_mut().for_each(|frame| frame.pts += Ticks(4 * 90_000)); // It goes on where the first is.
     better.iter().for_each(|frame| world.push(&derived, frame));
     for (viewer, before) in viewers.into_iter().zip(before) {
         let video = world.visitors[viewer].video();
