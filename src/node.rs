@@ -205,6 +205,7 @@ impl Parts {
             playout: Arc::new(move |room| directed.playout(room)),
             has_place: Arc::new(move |name| seated.has_place(name)),
             ice_servers,
+            event_streams: settings::event_streams(config, kept_open),
         };
         let metrics = MetricsPage::new(metrics, hub.clone(), rtc.clone());
         let applications = config.rtmp.applications().unwrap_or_default(); // Loading has checked them.

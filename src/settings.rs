@@ -42,6 +42,11 @@ pub fn kept_open(capacity: Capacity) -> Arc<Shares> {
     Shares::new("connections of HTTP that stay open", capacity.http, usize::MAX)
 }
 
+/// How many streams of a session's events one principal may have open.
+pub fn event_streams(config: &Config, of_http: &Arc<Shares>) -> Arc<Shares> {
+    of_http.part("streams of events", usize::MAX, config.http.connections_per_address)
+}
+
 pub fn rooms(config: &Config, of_http: Arc<Shares>) -> RoomsConfig {
     let rooms = &config.rooms;
     RoomsConfig {

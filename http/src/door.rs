@@ -1,7 +1,7 @@
 //! The door before all routes: where a request comes from, where it goes, and whether it may come in at all.
 //!
 //! It puts the client's address in the place of a trusted proxy's. It takes the base path off the path of a request, and puts
-//! it before the path in a `Location`. So no route has to know of proxies, and only bodies that state absolute paths ask for
+//! it before the path in a `Location` and in each `Link`. So no route has to know of proxies, and only bodies that state absolute paths ask for
 //! the [`BasePath`] of their request. Several slashes in a row are one, and those at the end of a path mean nothing to routes: proxies and
 //! addresses that people put together have them. Nothing is redirected for it, so a path such as `//example.org` never names a host.
 //!
@@ -228,11 +228,27 @@ async fn pass(
     request.extensions_mut().insert(base_path.clone());
     let response = next.run(request).await;
     toll.end(&response, Instant::now());
+    let response = with_links_under(response, &base_path);
     let stated = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     match stated.filter(|location| location.starts_with('/')).map(|location| base_path.join(location)) {
         Some(location) => led(response, &location),
         None => response,
     }
+}
+
+/// Returns an answer whose links (RFC 8288) to this server lead through the proxy.
+fn with_links_under(mut response: Response, base_path: &BasePath) -> Response {
+    if base_path.is_root() {
+        return response;
+    }
+    if let header::Entry::Occupied(mut links) = response.headers_mut().entry(header::LINK) {
+        for link in links.iter_mut() {
+            let path = link.to_str().ok().and_then(|link| link.strip_prefix('<')).filter(|path| path.starts_with('/'));
+            let led = path.and_then(|path| HeaderValue::from_str(&format!("<{}", base_path.join(path))).ok());
+            led.into_iter().for_each(|led| *link = led);
+        }
+    }
+    response
 }
 
 /// Returns an answer that leads to `location`.
@@ -286,8 +302,8 @@ fn is_watching(method: &Method, uri: &Uri, preflight_for: Option<&str>) -> bool 
     let method = if method == Method::OPTIONS { preflight_for.unwrap_or_default() } else { method.as_str() };
     let under = |prefixes: &[&str]| prefixes.iter().any(|prefix| uri.path().starts_with(prefix));
     match method {
-        "GET" | "HEAD" => under(&["/hls/", "/flv/", "/whep/"]),
-        "POST" => under(&["/whep/"]) && !uri.path().ends_with("/return"),
+        "GET" | "HEAD" => under(&["/hls/", "/flv/", "/whep/", "/sessions/"]),
+        "POST" => under(&["/whep/", "/sessions/"]) && !uri.path().ends_with("/return"),
         "PATCH" | "DELETE" => under(&["/sessions/"]), // Only the answer to an offer names a session.
         _ => false,
     }
@@ -329,6 +345,8 @@ mod tests {
         assert_eq!(status(&door, &post, "/whep/demo", &evil), None);
         assert_eq!(status(&door, &post, "/whep/demo/anna/return", &evil), Some(403));
         assert_eq!(status(&door, &Method::DELETE, "/sessions/1", &evil), None);
+        assert_eq!(status(&door, &post, "/sessions/1/layer", &evil), None);
+        assert_eq!(status(&door, &get, "/sessions/1/sse/layers", &evil), None);
         assert_eq!(status(&door, &options, "/whip/demo", &asks("POST")), Some(403));
         assert_eq!(status(&door, &get, "/api/v1/rooms", &[(header::ORIGIN, "null")]), Some(403));
     }
@@ -507,6 +525,21 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
             assert_eq!(answer.headers().get(header::LOCATION), None, "{path} leads to no other host");
         }
+    }
+
+    #[test]
+    fn the_base_path_stands_before_the_paths_of_links() {
+        let linked = |base_path: &str| -> Vec<String> {
+            let mut response = StatusCode::CREATED.into_response();
+            for link in ["</sessions/1/layer>; rel=\"a\"", "<stun:stun.example>; rel=\"b\"", "<../x>; rel=\"c\""] {
+                response.headers_mut().append(header::LINK, HeaderValue::from_static(link));
+            }
+            let response = with_links_under(response, &base_path.parse().unwrap());
+            response.headers().get_all(header::LINK).iter().map(|link| link.to_str().unwrap().to_owned()).collect()
+        };
+        let others = ["<stun:stun.example>; rel=\"b\"", "<../x>; rel=\"c\""];
+        assert_eq!(linked("/live"), ["</live/sessions/1/layer>; rel=\"a\"", others[0], others[1]]);
+        assert_eq!(linked("")[0], "</sessions/1/layer>; rel=\"a\"");
     }
 
     #[test]

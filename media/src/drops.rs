@@ -161,6 +161,10 @@ metric::label_values! {
     FlvFull => "flv_full",
     /// A viewer by HTTP-FLV was refused: the token or address has as many as one may have (429).
     FlvShare => "flv_share",
+    /// A stream of a WHEP session's events was refused: viewers have all connections that are not kept for others (503).
+    WhepEventsFull => "whep_events_full",
+    /// A stream of a WHEP session's events was refused: the address has as many as one may have (429).
+    WhepEventsShare => "whep_events_share",
     /// A request of LL-HLS that would wait for a part was refused: its network, or all of them, have as many as may wait (429, 503).
     HlsShare => "hls_share",
     /// An RTMP player was refused: players have all connections that are not kept for publishers.
@@ -206,6 +210,8 @@ metric::label_values! {
     /// A track of a room cannot be had in a form that a WebRTC viewer's offer takes; the session goes on without it. Viewers who wait for a
     /// track count once together.
     TrackNotTaken => "track_not_taken",
+    /// A level of the video that a WebRTC viewer should get cannot be had in its codec now; it keeps the one that it has.
+    LevelNotTaken => "level_not_taken",
     /// A frame of a WebRTC viewer's track has nothing in it that RTP carries, or is not in the codec of its track.
     NotPacketized => "not_packetized",
     /// The kernel's send buffer was full.

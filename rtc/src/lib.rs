@@ -12,6 +12,7 @@ mod capability;
 pub mod config;
 pub mod error;
 mod forms;
+pub mod level;
 mod negotiate;
 mod places;
 pub mod rtp;

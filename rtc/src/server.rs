@@ -22,6 +22,7 @@ use crate::announce::Announce;
 use crate::capability::form_to_offer;
 use crate::config::Config;
 use crate::error::Error;
+use crate::level::{self, ChoiceRefused, Observed};
 use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
@@ -203,7 +204,8 @@ impl Rtc {
         let awaited: Vec<_> = found.lacking.into_iter().filter_map(later).collect();
         let accepts: Vec<_> = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
         let mid = accepts.first().map(|accept| offer.media[accept.chosen.section].mid.clone()).unwrap_or_default();
-        let watching = Watching { feed, streams, sending, awaited };
+        let leveled = leveled(&offer, sending.iter().map(|(planned, _)| planned).chain(&awaited));
+        let watching = Watching { feed, streams, sending, awaited, leveled };
         let watch = |opening| Command::Watch { opening, watching };
         let reserved = self.reserve(Purpose::Watch, holder).await?;
         self.open(reserved, &offer, accepts, mid, watch).await
@@ -216,6 +218,27 @@ impl Rtc {
         let command = Command::Patch { id, condition, fragment: fragment.to_owned(), reply };
         shard.send(command).await.map_err(|_| PatchRefused::NoSession)?;
         answer.await.unwrap_or(Err(PatchRefused::NoSession))
+    }
+
+    /// Gives a viewer's session a level of its video, as `wish` says. `mid` is that of the section, if the client states it.
+    pub async fn choose(&self, id: SessionId, mid: Option<String>, wish: level::Wish) -> Result<(), ChoiceRefused> {
+        self.ask(id, |reply| Command::Choose { id, mid, wish, reply }).await
+    }
+
+    /// Observes which level a viewer's session gets.
+    pub async fn observe(&self, id: SessionId) -> Result<Observed, ChoiceRefused> {
+        self.ask(id, |reply| Command::Observe { id, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        id: SessionId,
+        command: impl FnOnce(oneshot::Sender<Result<T, ChoiceRefused>>) -> Command,
+    ) -> Result<T, ChoiceRefused> {
+        let shard = self.shards.get(id.shard()).ok_or(ChoiceRefused::NoSession)?;
+        let (reply, answer) = oneshot::channel();
+        shard.send(command(reply)).await.map_err(|()| ChoiceRefused::NoSession)?;
+        answer.await.unwrap_or(Err(ChoiceRefused::NoSession))
     }
 
     /// Ends a session. Returns false if there is no such session.
@@ -280,6 +303,14 @@ impl Rtc {
         }
         Ok(Answer { session: id, sdp, etag })
     }
+}
+
+/// Returns the `mid`, the key and the codec of a viewer's video, if it has one section for it. With several, it has a level in each.
+fn leveled<'p>(offer: &Offer, planned: impl Iterator<Item = &'p Sending>) -> Option<(String, TrackKey, Codec)> {
+    let mut video = planned.filter(|planned| planned.key.kind == MediaKind::Video);
+    let only = video.next().filter(|_| video.next().is_none())?;
+    let mid = offer.media[only.accept().chosen.section].mid.clone();
+    Some((mid, only.key, only.codec))
 }
 
 fn count_refusal(why: &NoPlace) {

@@ -1,6 +1,6 @@
-//! The bodies of RTC signalling: an offer (RFC 9725), and the fragment of a PATCH (RFC 8840).
+//! The bodies of RTC signalling: an offer (RFC 9725), the fragment of a PATCH (RFC 8840), and the JSON of the extensions of WHEP.
 //!
-//! Both are short text of one media type. Any other body is refused as a problem: 415 for
+//! All are short text of one media type. Any other body is refused as a problem: 415 for
 //! another type, 413 above the limit, 408 for a body that does not arrive, 400 for bytes that are not UTF-8. A route lets the
 //! sender in before it reads the body, so that a stranger is not waited for.
 
@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use onmic_http::Problem;
+use serde::de::DeserializeOwned;
 
 /// The media type of an offer and an answer.
 pub const SDP: &str = "application/sdp";
@@ -19,6 +20,8 @@ pub(crate) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patc
 
 /// The most bytes of a body. Offers have a few kilobytes, and Chromium's largest fewer than 10.
 const BYTES_MAX: usize = 64 * 1024;
+/// The media type of the bodies of extensions.
+const JSON: &str = "application/json";
 
 /// An SDP offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,20 @@ impl<S: Send + Sync> FromRequest<S> for Fragment {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         text(request, FRAGMENT, ACCEPT_PATCH).await.map(Self)
+    }
+}
+
+/// A value in JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let text = text(request, JSON, ACCEPT_POST).await?;
+        let read = serde_json::from_str(&text);
+        read.map(Self)
+            .map_err(|error| Problem::bad_request(format!("the JSON of the body is not as it should be: {error}")))
     }
 }
 

@@ -5,8 +5,11 @@
 //! or the API.
 
 mod body;
+mod events;
 mod ice_servers;
+mod layer;
 mod offers;
+mod resource;
 mod session;
 mod whep;
 mod whip;
@@ -22,7 +25,9 @@ use axum::response::{IntoResponse, Response};
 
 use onmic_http::{Problem, Sender};
 use onmic_media::name::Principal;
-use onmic_media::{Action, Admission, Gate, Holder, Hub, ParticipantName, Playout, Returns, RoomName, SourceName};
+use onmic_media::{
+    Action, Admission, Gate, Holder, Hub, ParticipantName, Playout, Returns, RoomName, Shares, SourceName,
+};
 use onmic_rtc::Rtc;
 
 use body::ACCEPT_POST;
@@ -48,13 +53,16 @@ pub struct Signalling {
     pub has_place: Arc<dyn Fn(&SourceName) -> bool + Send + Sync>,
     /// The ICE servers that clients get in `Link` headers.
     pub ice_servers: IceServers,
+    /// How many streams of events one principal may have open.
+    pub event_streams: Arc<Shares>,
 }
 
 impl Signalling {
     /// Makes the routes.
     pub fn router(self) -> Router {
-        let rtc = self.rtc.clone();
-        whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc))
+        let (rtc, shares) = (self.rtc.clone(), self.event_streams.clone());
+        let events = events::Events { rtc: rtc.clone(), shares };
+        whip::router().merge(whep::router()).with_state(self).merge(session::router(rtc, events))
     }
 
     /// Lets the sender of a probe in.

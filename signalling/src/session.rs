@@ -1,31 +1,41 @@
 //! The resource of an RTC session: the part that WHIP (RFC 9725) and WHEP share once the offer was answered.
 //!
 //! `Location: /sessions/ID`. PATCH carries trickled candidates and ICE restarts. DELETE ends the session. A player that
-//! gives WHEP up states why in `?reason=`, which is counted. A PATCH without `If-Match` is taken, though RFC 9725 4.3.1 would
+//! gives WHEP up states why in `?reason=`, which is counted. The extensions of WHEP are under it (`layer`, `events`). A PATCH without `If-Match` is taken, though RFC 9725 4.3.1 would
 //! refuse it with 428: many clients trickle without it, and nothing that they send can harm a later ICE session.
 
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::patch;
+use axum::routing::{get, patch, post};
 use metrics::counter;
 
 use onmic_http::Problem;
 use onmic_http::etag::{Verdict, judge, preconditions};
 use onmic_media::Denial;
 use onmic_media::metric::{GivenUp, WHEP_GIVEN_UP};
-use onmic_rtc::session::{Answer, PatchRefused, Patched, SessionId};
+use onmic_rtc::session::{Answer, Patched};
 use onmic_rtc::{NoPlace, OfferRefused, Rtc};
 
-use crate::IceServers;
 use crate::body::{ACCEPT_PATCH, FRAGMENT, Fragment, SDP};
+use crate::events::{self, Events};
+use crate::resource::{insert, must_be, no_session, parse, patch_problem};
+use crate::{IceServers, layer};
 
-/// Makes the routes of the resource.
-pub fn router(rtc: Rtc) -> Router {
-    Router::new().route("/sessions/{id}", patch(change).delete(end).get(look)).with_state(rtc)
+/// Makes the routes of the resource, and of what is under it.
+pub fn router(rtc: Rtc, events: Events) -> Router {
+    let of_events = Router::new()
+        .route("/sessions/{id}/sse", post(events::subscribe))
+        .route("/sessions/{id}/sse/{events}", get(events::listen))
+        .with_state(events);
+    Router::new()
+        .route("/sessions/{id}", patch(change).delete(end).get(look))
+        .route("/sessions/{id}/layer", post(layer::choose))
+        .with_state(rtc)
+        .merge(of_events)
 }
 
 /// Answers 201 with the SDP answer, its resource, and the ICE servers to use.
@@ -38,6 +48,20 @@ pub fn created(answer: Answer, ice_servers: &IceServers) -> Response {
     insert(headers, header::LOCATION, &format!("/sessions/{}", answer.session));
     insert(headers, header::ETAG, &quoted(&answer.etag));
     ice_servers.state(headers, Instant::now());
+    response
+}
+
+/// Answers a viewer in the same way, with the extensions that its session has.
+pub fn watched(answer: Answer, ice_servers: &IceServers) -> Response {
+    let session = answer.session;
+    let mut response = created(answer, ice_servers);
+    let events = events::names();
+    let links = [
+        format!("</sessions/{session}/layer>; rel=\"{}\"", layer::REL),
+        format!("</sessions/{session}/sse>; rel=\"{}\"; events=\"{events}\"", events::REL),
+    ];
+    let links = links.iter().filter_map(|link| HeaderValue::from_str(link).ok());
+    response.headers_mut().extend(links.map(|link| (header::LINK, link)));
     response
 }
 
@@ -72,7 +96,7 @@ async fn change(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    let id = parse(&id)?;
     must_be(&rtc, id).await?; // The id is what admits the sender, so it is checked before the body.
     let Fragment(fragment) = Fragment::from_request(request, &()).await?;
     let preconditions = preconditions(&headers);
@@ -92,7 +116,7 @@ async fn change(
 }
 
 async fn end(State(rtc): State<Rtc>, Path(id): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
-    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    let id = parse(&id)?;
     if !rtc.close(id).await {
         return Err(no_session());
     }
@@ -105,35 +129,10 @@ async fn end(State(rtc): State<Rtc>, Path(id): Path<String>, uri: Uri) -> Result
 
 /// Answers a `GET`: a session has no representation (RFC 9725 4.1).
 async fn look(State(rtc): State<Rtc>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    let id: SessionId = id.parse().map_err(|_| no_session())?;
+    let id = parse(&id)?;
     must_be(&rtc, id).await.map(|()| StatusCode::NO_CONTENT)
-}
-
-/// Requires that there is such a session.
-async fn must_be(rtc: &Rtc, id: SessionId) -> Result<(), Problem> {
-    // A fragment without a line changes nothing.
-    rtc.patch(id, Box::new(|_| true), "").await.map(|_| ()).map_err(|refused| patch_problem(&refused))
-}
-
-fn patch_problem(refused: &PatchRefused) -> Problem {
-    let detail = refused.to_string();
-    match refused {
-        PatchRefused::NoSession => Problem::not_found(detail),
-        PatchRefused::Outdated(_) => Problem::new(StatusCode::PRECONDITION_FAILED, detail),
-        PatchRefused::Malformed(_) => Problem::bad_request(detail),
-    }
-}
-
-fn no_session() -> Problem {
-    Problem::not_found(PatchRefused::NoSession.to_string())
 }
 
 fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }

@@ -7,6 +7,9 @@
 //! setting counts. `?playout_delay=400` asks the viewer's player to play 400 ms behind at least, in the same way. The answer states
 //! the delay in `Onmic-Playout-Delay`.
 //!
+//! The session has two extensions, which `Link` headers of the answer name: `layer` chooses the level of the video, and `sse` tells
+//! what changes (draft-murillo-whep-02).
+//!
 //! Where nobody publishes, the answer is 409 with `Retry-After`: the endpoint exists for every name, and what it needs
 //! is not there yet. `HEAD` asks for the same without an offer, and changes nothing.
 
@@ -79,7 +82,7 @@ impl Signalling {
         // A player that waits for a publisher asks again and again. That costs little until there is something to watch.
         self.offers.watch(counted.as_ref(), Instant::now())?;
         match self.rtc.watch(offer, feed, playout, holder).await {
-            Ok(answer) => Ok(with_delay(session::created(answer, &self.ice_servers), playout.delay_ms)),
+            Ok(answer) => Ok(with_delay(session::watched(answer, &self.ice_servers), playout.delay_ms)),
             Err(OfferRefused::Unavailable(Unavailable::NoTrack(_))) => Err(not_live(what)), // It has just ended.
             Err(refused) => {
                 if matches!(refused, OfferRefused::NothingInCommon { .. }) {

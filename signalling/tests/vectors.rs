@@ -29,6 +29,7 @@ use tower::ServiceExt;
 
 const H264: &[u8] = include_bytes!("../../media/tests/fixtures/h264_baseline.h264");
 const SDP: &str = "content-type: application/sdp";
+const JSON: &str = "content-type: application/json";
 const FRAGMENT: &str = "content-type: application/trickle-ice-sdpfrag";
 
 /// A candidate of the first section (RFC 8840 9), with the credentials of the offer.
@@ -170,10 +171,59 @@ fn vectors() -> Vec<Vector> {
                 ("access-control-expose-headers", "location"),
                 ("access-control-expose-headers", "etag"),
                 ("access-control-expose-headers", "link"),
+                ("link", "/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""),
+                ("link", "/sse>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; events=\"active,inactive,"),
             ],
             Some("a=sendonly"),
         ),
         vector("whep-03 4.1", "GET {session}", &[], "", 204, &[], Some("")),
+        // Its extensions: the level of the video, and events.
+        vector("whep-02 layer", "POST {session}/layer", &[JSON], r#"{"encodingId":"none"}"#, 204, &[], Some("")),
+        vector(
+            "whep-02 layer",
+            "POST {session}/layer",
+            &[JSON],
+            r#"{"mediaId":"0","encodingId":"video"}"#,
+            204,
+            &[],
+            None,
+        ),
+        vector(
+            "whep-02 layer",
+            "POST {session}/layer",
+            &[JSON],
+            r#"{"maxWidth":640,"temporalLayerId":1}"#,
+            204,
+            &[],
+            None,
+        ),
+        vector("whep-02 layer", "POST {session}/layer", &[JSON], r#"{"encodingId":"video3"}"#, 400, &[], None),
+        vector("whep-02 layer", "POST {session}/layer", &[JSON], r#"{"mediaId":"1"}"#, 400, &[], None),
+        vector("whep-02 layer", "POST {session}/layer", &[JSON], "{", 400, &[("content-type", "problem+json")], None),
+        vector(
+            "RFC 9110 15.5.16",
+            "POST {session}/layer",
+            &[SDP],
+            "{}",
+            415,
+            &[("accept-post", "application/json")],
+            None,
+        ),
+        vector("RFC 9110 15.5.6", "GET {session}/layer", &[], "", 405, &[("allow", "POST")], None),
+        vector("RFC 9110 15.5.5", "POST /sessions/x/layer", &[JSON], "{}", 404, &[], None),
+        vector(
+            "whep-02 events",
+            "POST {session}/sse",
+            &[JSON],
+            r#"["viewercount","layers"]"#,
+            201,
+            &[("location", "/sse/layers-viewercount")],
+            Some(""),
+        ),
+        vector("whep-02 events", "POST {session}/sse", &[JSON], r#"["layer"]"#, 400, &[], None),
+        vector("whep-02 events", "POST {session}/sse", &[JSON], "[]", 400, &[], None),
+        vector("whep-02 events", "GET {session}/sse/viewercount-layers", &[], "", 404, &[], None),
+        vector("whep-02 events", "GET /sessions/x/sse/layers", &[], "", 404, &[], None),
         vector("whep-03 4.3", "DELETE {session}", &["if-match: \"another\""], "", 200, &[], None),
         vector("RFC 9110 15.5.5", "GET {session}", &[], "", 404, &[], None),
         // A session of a publisher, which is trickled to and restarted.
@@ -193,6 +243,8 @@ fn vectors() -> Vec<Vector> {
             Some("a=recvonly"),
         ),
         vector("RFC 9725 4.2", "POST /whip/new", &[SDP], publish, 409, &[], None),
+        vector("whep-02 layer", "POST {session}/layer", &[JSON], "{}", 409, &[], None),
+        vector("whep-02 events", "GET {session}/sse/layers", &[], "", 409, &[], None),
         vector("RFC 9110 15.5.6", "PUT {session}", &[], "", 405, &[("allow", "PATCH")], None),
         vector(
             "RFC 9725 4.3.1",
@@ -275,7 +327,7 @@ async fn the_documents_vectors_of_whip_and_whep_hold() {
             assert!(status == 201 || tag != etag, "{what}: a restart has an entity tag of its own");
             etag = tag;
         }
-        if let Some(location) = text("location") {
+        if let Some(location) = text("location").filter(|location| !location.contains("/sse/")) {
             (session, first) = (location, etag.clone());
         }
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -289,6 +341,39 @@ async fn the_documents_vectors_of_whip_and_whep_hold() {
 }
 
 #[tokio::test]
+async fn a_stream_of_events_tells_what_changes_and_ends_with_its_session() {
+    let (router, _rtc, _live) = node(OpenGate);
+    let send = async |method: &str, path: &str, content_type: &str, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", content_type);
+        router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
+    };
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let watched = send("POST", "/whep/live", "application/sdp", &offer("recvonly")).await;
+    let session = watched.headers()["location"].to_str().unwrap().to_owned();
+    let listen = async || send("GET", &format!("{session}/sse/active-layers-viewercount"), "", "").await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let stream = listen().await;
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        streams.push(stream.into_body());
+    }
+    assert_eq!(listen().await.status(), 429, "one address may have two here");
+    let mut stream = streams.pop().unwrap();
+    let next = async |stream: &mut Body| stream.frame().await.map(|frame| text(frame.unwrap().into_data().unwrap()));
+    let first = next(&mut stream).await.unwrap();
+    assert!(first.contains("event: layers\ndata: {\"0\":{\"active\":[{\"encodingId\":\"video\""), "{first}");
+    assert!(first.contains("event: viewercount\ndata: {\"viewercount\":1}\n\n"), "{first}");
+    let chosen = send("POST", &format!("{session}/layer"), "application/json", r#"{"encodingId":"none"}"#).await;
+    assert_eq!(chosen.status(), 204);
+    let changed = next(&mut stream).await.unwrap();
+    assert!(changed.contains("\"current\":\"none\",\"pinned\":\"none\",\"automatic\":false"), "{changed}");
+    assert_eq!(send("DELETE", &session, "", "").await.status(), 200);
+    assert_eq!(next(&mut stream).await, None);
+    drop((stream, streams));
+    assert_eq!(listen().await.status(), 404);
+}
+
+#[tokio::test]
 async fn a_stranger_is_refused_before_their_body_is_read() {
     let (router, _rtc, _live) = node(ClosedGate);
     for (request, content_type, status) in [
@@ -298,6 +383,8 @@ async fn a_stranger_is_refused_before_their_body_is_read() {
         ("POST /whep/live/ben", "application/sdp", 401),
         ("POST /whep/live/ben/return", "application/sdp", 401),
         ("PATCH /sessions/0123456789abcdef0123456789abcdef", "application/trickle-ice-sdpfrag", 404),
+        ("POST /sessions/0123456789abcdef0123456789abcdef/layer", "application/json", 404),
+        ("POST /sessions/0123456789abcdef0123456789abcdef/sse", "application/json", 404),
     ] {
         let (method, path) = request.split_once(' ').unwrap();
         let request_now = Request::builder().method(method).uri(path).header("content-type", content_type);
@@ -398,6 +485,7 @@ fn node_with(gate: impl Gate, offers: Offers) -> (Router, Rtc, onmic_media::Publ
         ice_servers: IceServers { plain: Arc::new(ice_servers), turn: None },
         playout: Arc::new(|_| onmic_media::Playout::default()),
         has_place: Arc::new(|_| true),
+        event_streams: onmic_media::Shares::new("streams of events", 8, 2),
     };
     let router = signalling
         .router()

@@ -26,7 +26,8 @@ use crate::rooms::event::{RoomEvent, ServerMessage};
         rest::set_layout, rest::set_overlays, rest::overlay_image, rest::set_look, rest::set_source, rest::chat,
         server::show, multitrack::tell_qualities,
         signalling::publish_host, signalling::publish_participant, signalling::watch_program, signalling::watch_source, signalling::watch_return,
-        signalling::change_session, signalling::end_session,
+        signalling::change_session, signalling::end_session, signalling::choose_level, signalling::subscribe_to_session,
+        signalling::watch_session,
     ),
     components(schemas(rooms::Rooms, rooms::Room, server::Server, commands::WireCommand, RoomEvent, ServerMessage<'_>)),
     modifiers(&Bearer, &Everywhere),
@@ -73,7 +74,7 @@ impl Modify for Everywhere {
                 refuses(operation, 400, "The body cannot be read.");
                 refuses(operation, 408, "The body did not arrive in time.");
                 refuses(operation, 413, "The body is too large.");
-                if is_json {
+                if is_json && !path.starts_with("/sessions/") {
                     refuses(operation, 422, "The body does not say what the route takes.");
                 }
             }
@@ -178,6 +179,42 @@ mod signalling {
     #[utoipa::path(delete, path = "/sessions/{id}", tag = "media", params(("id" = String, Path)),
         responses((status = 200), (status = 404)))]
     fn end_session() {}
+
+    /// Chooses the level of a session's video (WHEP, draft-murillo-whep-02).
+    ///
+    /// Without `encodingId` the level follows what the path of the viewer carries, within the limits of the other members.
+    #[utoipa::path(post, path = "/sessions/{id}/layer", tag = "media", params(("id" = String, Path)),
+        request_body(content = WantedLevel, content_type = "application/json"),
+        responses((status = 204), (status = 400), (status = 404), (status = 409, description = "The session has no video whose level could be chosen."), (status = 415)))]
+    fn choose_level() {}
+
+    /// Subscribes to events of a session (WHEP, draft-murillo-whep-02): `active`, `inactive`, `layers`, `viewercount`.
+    #[utoipa::path(post, path = "/sessions/{id}/sse", tag = "media", params(("id" = String, Path)),
+        request_body(content = Vec<String>, content_type = "application/json"),
+        responses((status = 201, description = "Location is the stream of the events."), (status = 400), (status = 404), (status = 415)))]
+    fn subscribe_to_session() {}
+
+    /// Streams the events of a session, until it ends.
+    #[utoipa::path(get, path = "/sessions/{id}/sse/{events}", tag = "media", params(("id" = String, Path), ("events" = String, Path)),
+        responses((status = 200, body = String, content_type = "text/event-stream"), (status = 404), (status = 409), (status = 503)))]
+    fn watch_session() {}
+
+    /// The level that a session is to get.
+    #[derive(utoipa::ToSchema)]
+    #[schema(rename_all = "camelCase")]
+    #[allow(dead_code)] // It describes a body that `signalling` reads.
+    pub(super) struct WantedLevel {
+        /// The `mid` of the video's section.
+        media_id: Option<String>,
+        /// The name of a level, which is kept whatever the path carries, or `none` for audio alone.
+        encoding_id: Option<String>,
+        /// The width of the player in pixels of the screen. Larger levels are not chosen.
+        max_width: Option<u32>,
+        /// The height of the player in pixels of the screen.
+        max_height: Option<u32>,
+        /// The most bits of video per second.
+        max_bitrate: Option<u64>,
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +233,8 @@ mod tests {
             ("/api/v1/rooms/{room}/pk", vec!["put", "delete"]),
             ("/whip/{room}/{participant}", vec!["post"]),
             ("/whep/{room}/{participant}/return", vec!["post"]),
+            ("/sessions/{id}/layer", vec!["post"]),
+            ("/sessions/{id}/sse/{events}", vec!["get"]),
         ] {
             for method in methods {
                 assert!(paths[path].get(method).is_some(), "{method} {path}");

@@ -4,6 +4,7 @@
 //! datagrams go to an [`Outbox`]. A viewer is a cursor into a shared track. A frame is made into packets once, and then
 //! sent to each viewer by plain calls.
 
+mod choosing;
 mod replacement;
 mod routes;
 mod strays;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 
 use self::strays::Speakers;
 use super::awaited::Awaited;
+use super::levels::{Ladders, Levels};
 use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::publisher::Publisher;
@@ -56,6 +58,8 @@ impl Setup {
 /// What a datagram has done to its session.
 enum Outcome {
     GoesOn,
+    /// A viewer has told how its path is.
+    Told,
     Connected,
     /// The peer has closed it.
     Closed,
@@ -76,6 +80,7 @@ pub(super) struct Core {
     by_ufrag: HashMap<String, usize>,
     speakers: Speakers,
     tracks: HashMap<TrackId, SharedTrack>,
+    ladders: Ladders,
     awaited: Awaited,
     deadlines: BTreeSet<(Instant, usize)>,
     /// The tracks that hold a packet, by the time at which it is due.
@@ -100,6 +105,7 @@ impl Core {
             by_ufrag: HashMap::new(),
             speakers: Speakers::default(),
             tracks: HashMap::new(),
+            ladders: Ladders::default(),
             awaited: Awaited::new(commands.clone()),
             deadlines: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -152,6 +158,11 @@ impl Core {
                 }
             }
             Command::Replace { track, demand } => self.replace(now, track, demand, out),
+            Command::Choose { id, mid, wish, reply } => {
+                let _ = reply.send(self.choose(now, id, (mid, wish), out)); // As for a PATCH.
+            }
+            Command::Observe { id, reply } => drop(reply.send(self.observe(id))),
+            Command::Level { id, key, demand } => self.take_level(now, id, (key, demand), out),
             Command::Attach { feed, demand } => self.attach(now, &feed, demand, out),
             Command::Stop => self.close_all(now, out),
             Command::Connect(_) => {} // The driver takes connections itself.
@@ -215,7 +226,7 @@ impl Core {
                 Role::Viewer(viewer) => {
                     let mut turn = Turn::new(now, setup.lasting(), scratch, metrics, out);
                     viewer.handle_rtcp(rtcp, &mut session.peer, tracks, &mut turn);
-                    Outcome::GoesOn
+                    Outcome::Told
                 }
             },
             Input::Connected => Outcome::Connected,
@@ -229,6 +240,10 @@ impl Core {
         }
         match outcome {
             Outcome::GoesOn => self.settle(now, key, out),
+            Outcome::Told => {
+                self.decide(now, key, false, out);
+                self.settle(now, key, out);
+            }
             Outcome::Connected => {
                 self.connected(now, key, out);
                 self.settle(now, key, out);
@@ -267,6 +282,7 @@ impl Core {
                     if self.pump_track(now, id, out) > 0 {
                         self.metrics.sending.record(Instant::now().saturating_duration_since(since));
                     }
+                    self.follow_levels(now, id, out);
                 }
                 Progress::Skipped(frames) => self.metrics.skipped.increment(frames),
                 Progress::CaughtUp => return self.note_held(id),
@@ -291,6 +307,7 @@ impl Core {
         if let Some(due) = track.deadline {
             self.held.remove(&(due, id));
         }
+        self.forget_level(id, &track.others);
         Some(track)
     }
 
@@ -343,6 +360,12 @@ impl Core {
         self.sessions.is_empty() && is_idle && maps.sum::<usize>() == 0
     }
 
+    /// Returns how many tracks it reads.
+    #[cfg(test)]
+    pub(super) fn tracks_read(&self) -> usize {
+        self.tracks.len()
+    }
+
     /// Ends all sessions with a goodbye.
     pub(super) fn close_all(&mut self, now: Instant, out: &mut impl Outbox) {
         let keys: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
@@ -352,7 +375,7 @@ impl Core {
     }
 
     fn watch(&mut self, now: Instant, opening: Opening, watching: Watching, out: &mut impl Outbox) {
-        let Watching { feed, streams, sending, awaited } = watching;
+        let Watching { feed, streams, sending, awaited, leveled } = watching;
         let dates = self.setup.calendar.offset();
         let mut own_tracks = Vec::new();
         for (planned, demand) in sending {
@@ -370,7 +393,8 @@ impl Core {
         tracing::debug!(kind = "whep", session = ?opening.id, tracks, awaits, "session opened");
         let ids: Vec<_> = own_tracks.iter().map(|own| own.id).collect();
         let wanted: Vec<_> = awaited.iter().map(|planned| (planned.key, planned.codec)).collect();
-        let viewer = Viewer::new(feed.clone(), (streams, dates), own_tracks, awaited);
+        let mut viewer = Viewer::new(feed.clone(), (streams, dates), own_tracks, awaited);
+        viewer.levels = leveled.map(|(mid, key, codec)| Box::new(Levels::new(mid, key, codec)));
         let key = self.open(now, opening, Role::Viewer(viewer));
         for id in ids {
             self.tracks.get_mut(&id).expect("the track is shared").viewers.push(key);
@@ -409,6 +433,7 @@ impl Core {
                 viewer.start(id, track, now);
             }
             self.pair(key);
+            self.decide(now, key, true, out);
             self.pump_viewer(now, key, out);
             self.reschedule(key);
         }
@@ -514,7 +539,7 @@ impl Core {
             let id = viewer.tracks[index].id;
             let Some(track) = tracks.get(&id) else { continue };
             viewer.pump(&mut session.peer, track, id, &mut turn);
-            viewer.send_copies(&mut session.peer, track, id, &mut turn);
+            viewer.send_copies(&mut session.peer, tracks, id, &mut turn);
         }
     }
 
@@ -563,7 +588,7 @@ impl Core {
         let role = match &session.role {
             Role::Publisher(publisher) => publisher.poll_timeout(),
             Role::Viewer(viewer) if session.connected.is_some() => {
-                let sends = viewer.tracks.iter().filter(|own| !own.sender.is_live());
+                let sends = viewer.tracks.iter().filter(|own| !own.sender.needs_no_timer());
                 let copies = viewer.tracks.iter().filter_map(|own| own.sender.copy_timeout());
                 sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).chain(copies).min()
             }
@@ -629,13 +654,7 @@ impl Core {
             for planned in &viewer.awaited {
                 self.awaited.leave(&viewer.feed, (planned.key, planned.codec), key);
             }
-            for own in &viewer.tracks {
-                let Some(track) = self.tracks.get_mut(&own.id) else { continue };
-                track.viewers.retain(|viewer| *viewer != key);
-                if track.viewers.is_empty() && !track.replacing {
-                    self.drop_track(own.id);
-                }
-            }
+            viewer.track_ids().into_iter().for_each(|id| self.release(id, key));
         }
     }
 }

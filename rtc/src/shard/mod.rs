@@ -10,6 +10,7 @@
 
 mod awaited;
 mod core;
+mod levels;
 mod life;
 mod metric;
 mod outbox;
@@ -28,8 +29,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use onmic_media::feed::Unavailable;
 use onmic_media::life::{Deaths, Lives};
-use onmic_media::{Demand, Feed, Permit, Publication, TrackId};
+use onmic_media::{Codec, Demand, Feed, Permit, Publication, TrackId, TrackKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -43,6 +45,7 @@ use crate::announce::Announce;
 use crate::bell::Belfry;
 use crate::config::Config;
 use crate::error::Error;
+use crate::level::{ChoiceRefused, Observed, Wish};
 use crate::negotiate::{Receiving, Sending};
 use crate::places::Place;
 use crate::sdp::Candidate;
@@ -93,6 +96,24 @@ pub(crate) enum Command {
         track: TrackId,
         demand: Result<Demand, Reason>,
     },
+    /// A viewer asks for a level of its video, in the section of this `mid`.
+    Choose {
+        id: SessionId,
+        mid: Option<String>,
+        wish: Wish,
+        reply: oneshot::Sender<Result<(), ChoiceRefused>>,
+    },
+    /// Signalling observes which level a viewer gets.
+    Observe {
+        id: SessionId,
+        reply: oneshot::Sender<Result<Observed, ChoiceRefused>>,
+    },
+    /// The feed of a viewer has a track of this level for it, or has none.
+    Level {
+        id: SessionId,
+        key: TrackKey,
+        demand: Result<Demand, Unavailable>,
+    },
     /// This feed now has a track that viewers wait for.
     Attach {
         feed: Arc<Feed>,
@@ -127,6 +148,8 @@ pub(crate) struct Watching {
     pub(crate) sending: Vec<(Sending, Demand)>,
     /// The plans for kinds that the feed has no track of yet.
     pub(crate) awaited: Vec<Sending>,
+    /// The `mid`, the key and the codec of its video, if the level of that can be chosen.
+    pub(crate) leveled: Option<(String, TrackKey, Codec)>,
 }
 
 /// The addresses of one shard, as answers state them.

@@ -23,6 +23,8 @@ pub(super) struct SharedTrack {
     pub(super) sound: Option<TrackId>,
     /// The keys of the sessions that watch the track.
     pub(super) viewers: Vec<usize>,
+    /// The keys of the sessions that wait to go over to the track, or have left it and may ask for its packets again.
+    pub(super) others: Vec<usize>,
     /// Whether a track that viewers can take is being made in place of this one.
     pub(super) replacing: bool,
     /// How many tracks that were over themselves were found in place of this one.
@@ -73,6 +75,7 @@ impl SharedTrack {
             caught_up: false,
             sound: None,
             viewers: Vec::new(),
+            others: Vec::new(),
             replacing: false,
             sought: 0,
         })

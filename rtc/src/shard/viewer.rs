@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use onmic_media::metric::Network;
 use onmic_media::{Codec, DateOffset, DropReason, Feed, MediaKind, NodeClock, TrackId, TrackKey, ViewerKind, Viewing};
 
+use super::levels::{Going, Levels};
 use super::metric::Metrics;
 use super::outbox::Outbox;
 use super::track::SharedTrack;
@@ -15,7 +16,7 @@ use crate::rtp::feedback::{self, Feedback, Nack, ReceptionBlock};
 use crate::rtp::recovery::{Allowed, Recovery};
 use crate::rtp::reference::References;
 use crate::rtp::sender::RepairScratch;
-use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, report};
+use crate::rtp::{HEADER_MAX, Outgoing, Packets, Repaired, Sender, Start, Stores, report};
 use crate::streams::Streams;
 use crate::transport::{Peer, Route, SealError};
 use crate::udp::Batch;
@@ -72,6 +73,8 @@ pub(super) struct Viewer {
     pub(super) tracks: Vec<ViewerTrack>,
     /// The plans for tracks that the feed does not have yet.
     pub(super) awaited: Vec<Sending>,
+    /// The levels of its video. `None` if no level can be chosen.
+    pub(super) levels: Option<Box<Levels>>,
     streams: Streams,
     /// What its reports are dated by. All its tracks keep this for the whole session (see [`Sender`]).
     dates: DateOffset,
@@ -87,12 +90,33 @@ pub(super) struct ViewerTrack {
     pub(super) id: TrackId,
     pub(super) key: TrackKey,
     pub(super) sender: Sender,
+    /// The level that it goes over to.
+    pub(super) going: Option<Going>,
+    /// The track that it has left, which is kept until then so that packets of it can be asked for again.
+    pub(super) left: Option<(TrackId, Instant)>,
 }
 
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
         let sender = Sender::new(planned.config, outgoing).dated_by(dates).delayed_by(planned.delay_ms);
-        Self { id, key: planned.key, sender }
+        Self { id, key: planned.key, sender, going: None, left: None }
+    }
+
+    pub(super) fn is_video(&self) -> bool {
+        self.key.kind == MediaKind::Video
+    }
+
+    /// Begins to send. If the track has no keyframe to begin with, or an old one, it asks for one.
+    pub(super) fn start(&mut self, track: &mut SharedTrack, now: Instant) {
+        track.look_at_source();
+        if matches!(self.sender.start(&track.outgoing, now), Start::NextKeyframe | Start::OldGroup { .. }) {
+            track.want_keyframe(now);
+        }
+    }
+
+    /// Returns the packets that the viewer may ask for again. `track` is the one that it watches.
+    fn stores<'t>(&self, track: &'t SharedTrack, tracks: &'t HashMap<TrackId, SharedTrack>) -> Stores<'t> {
+        Stores::new(&track.outgoing, self.left.and_then(|(left, _)| Some(&tracks.get(&left)?.outgoing)))
     }
 }
 
@@ -109,6 +133,7 @@ impl Viewer {
             feed,
             tracks,
             awaited,
+            levels: None,
             streams,
             dates,
             transport_sequence: 0,
@@ -121,6 +146,16 @@ impl Viewer {
     /// Returns the id of the track that it watches under a key.
     pub(super) fn track(&self, key: TrackKey) -> Option<TrackId> {
         self.tracks.iter().find(|own| own.key == key).map(|own| own.id)
+    }
+
+    /// Returns its video, if the level of that can be chosen.
+    pub(super) fn video(&self) -> Option<&ViewerTrack> {
+        self.tracks.iter().find(|own| own.is_video()).filter(|_| self.levels.is_some())
+    }
+
+    /// Returns the same for changes.
+    pub(super) fn video_mut(&mut self) -> Option<&mut ViewerTrack> {
+        self.tracks.iter_mut().find(|own| own.is_video()).filter(|_| self.levels.is_some())
     }
 
     /// Begins to watch the track `key` in `codec`, which it waited for.
@@ -165,18 +200,16 @@ impl Viewer {
         frames
     }
 
-    /// Begins to send on one track. If the track has no keyframe to begin with, or an old one, it asks for one.
+    /// Begins to send on one track, unless the viewer wants none of it.
     pub(super) fn start(&mut self, id: TrackId, track: &mut SharedTrack, now: Instant) {
-        let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
-        track.look_at_source();
-        if matches!(own.sender.start(&track.outgoing, now), Start::NextKeyframe | Start::OldGroup { .. }) {
-            track.want_keyframe(now);
+        if let Some(own) = self.tracks.iter_mut().find(|own| own.id == id && !own.sender.is_paused()) {
+            own.start(track, now);
         }
     }
 
     /// Returns whether it needs no timer on one track, because it sends each frame when the frame is pushed.
     pub(super) fn is_live(&self, id: TrackId) -> bool {
-        self.tracks.iter().find(|own| own.id == id).is_none_or(|own| own.sender.is_live())
+        self.tracks.iter().find(|own| own.id == id).is_none_or(|own| own.sender.needs_no_timer())
     }
 
     /// Acts on the peer's RTCP: reports, and requests for packets and keyframes.
@@ -269,7 +302,7 @@ impl Viewer {
                 break;
             }
             let (sequence, scratch) = (&mut self.transport_sequence, &mut turn.scratch.repair);
-            let repaired = own.sender.repair(lost, &track.outgoing, turn.now, sequence, scratch);
+            let repaired = own.sender.repair(lost, own.stores(track, tracks), turn.now, sequence, scratch);
             if let Some(repaired) = repaired {
                 send_again(peer, repaired, &mut turn.scratch.sealed, turn.metrics, turn.out);
                 of_network.repair_age.record(own.sender.repair_age());
@@ -284,18 +317,20 @@ impl Viewer {
     pub(super) fn send_copies(
         &mut self,
         peer: &mut Peer,
-        track: &SharedTrack,
+        tracks: &HashMap<TrackId, SharedTrack>,
         id: TrackId,
         turn: &mut Turn<'_, impl Outbox>,
     ) {
         let network = self.network();
         let Some(own) = self.tracks.iter_mut().find(|own| own.id == id) else { return };
+        let Some(track) = tracks.get(&id) else { return };
         if own.sender.copy_timeout().is_none_or(|due| due > turn.now) {
             return;
         }
         let before = own.sender.repair_counters();
         let (sequence, scratch) = (&mut self.transport_sequence, &mut turn.scratch.repair);
-        while let Some(copy) = own.sender.poll_copy(&track.outgoing, turn.now, sequence, scratch) {
+        let stores = own.stores(track, tracks);
+        while let Some(copy) = own.sender.poll_copy(stores, turn.now, sequence, scratch) {
             send_again(peer, copy, &mut turn.scratch.sealed, turn.metrics, turn.out);
         }
         let after = own.sender.repair_counters();

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use onmic_media::feed::Unavailable;
 use onmic_media::life::guarded_task;
-use onmic_media::{Accepts, Codec, Demand, Entry, Feed, TrackId};
+use onmic_media::{Accepts, Codec, Demand, Entry, Feed, MediaKind, TrackId, TrackKey};
 
 use super::{Command, Core, Outbox, Reason, Role};
 use crate::capability::further_profile;
@@ -52,7 +53,7 @@ impl Core {
         let (key, commands) = (track.key(), self.commands.clone());
         tokio::spawn(async move {
             let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
-            let demanded = guarded_task("rtc-replace", feed.demanded(key, &accepts)).await;
+            let demanded = guarded_task("rtc-replace", replacement(feed, key, accepts)).await;
             let demand = match demanded {
                 Some(demanded) => demanded.map_err(|refused| Reason::from(&refused)),
                 None => Err(Reason::ReplacementFailed),
@@ -114,13 +115,28 @@ impl Core {
         for key in &before.viewers {
             let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
             for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {
-                own.id = new;
+                (own.id, own.key) = (new, track.key());
                 own.sender.move_to(&track.outgoing);
+                // It may have been on its way there, and the one that it left is not the last any more.
+                own.going = own.going.filter(|going| going.id != new);
             }
+            track.others.retain(|other| other != key);
         }
         track.sound = before.sound;
         track.viewers.extend(before.viewers);
         track.want_keyframe(now);
+        let viewers = track.viewers.clone();
         self.tracks.values_mut().filter(|track| track.sound == Some(old)).for_each(|track| track.sound = Some(new));
+        viewers.into_iter().for_each(|key| self.decide(now, key, true, out));
+    }
+}
+
+/// Gets the track that stands where one stood. Where a level of the video is not there any more, that is the main one.
+async fn replacement(feed: Arc<Feed>, key: TrackKey, accepts: Accepts) -> Result<Demand, Unavailable> {
+    match feed.demanded(key, &accepts).await {
+        Err(Unavailable::NoTrack(_)) if key.kind == MediaKind::Video && !key.leads() => {
+            feed.demanded(TrackKey::VIDEO, &accepts).await
+        }
+        demanded => demanded,
     }
 }

@@ -2,6 +2,7 @@
 
 mod awaited;
 mod drops;
+mod levels;
 mod routes;
 mod sync;
 mod world;

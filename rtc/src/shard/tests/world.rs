@@ -198,7 +198,10 @@ impl World {
         };
         let awaited: Vec<_> = kinds.iter().map(later).collect();
         let accepts = sending.iter().map(|(planned, _)| planned).chain(&awaited).map(Sending::accept).collect();
-        let watching = Watching { feed: feed.clone(), streams: streams.clone(), sending, awaited };
+        let planned = sending.iter().map(|(planned, _)| planned).chain(&awaited);
+        let video = planned.filter(|planned| planned.key.kind == MediaKind::Video);
+        let leveled = video.map(|planned| ("0".to_owned(), planned.key, planned.codec)).next();
+        let watching = Watching { feed: feed.clone(), streams: streams.clone(), sending, awaited, leveled };
         self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })
     }
 
@@ -414,6 +417,12 @@ impl World {
         self.core.handle_command(self.now, Command::Close { id, reply }, &mut self.wire);
         self.settle();
         answer.try_recv().unwrap()
+    }
+
+    /// Gives the core a command.
+    pub(super) fn tell(&mut self, command: Command) {
+        self.core.handle_command(self.now, command, &mut self.wire);
+        self.settle();
     }
 
     /// Returns whether a command has come from another thread.
