@@ -23,6 +23,13 @@ export async function iceServers(url, { token } = {}) {
   return Array.from(links, ([, urls, username, credential]) => ({ urls, username, credential }));
 }
 
+/** Returns the address of an extension of WHEP that a session has. */
+export function extension({ link, resource }, name) {
+  const found = (link ?? "").match(new RegExp(`<([^>]*)>; rel="urn:ietf:params:whep:ext:core:${name}"`));
+  if (!found) throw new Error(`no link to ${name} in ${link}`);
+  return new URL(found[1], resource).href;
+}
+
 export async function exchange(pc, url, { token, relayPort, tcp, waitForCandidates = false, editOffer } = {}) {
   const times = { start: performance.now(), startedAt: Date.now() };
   pc.addEventListener("connectionstatechange", () => {

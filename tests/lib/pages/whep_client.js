@@ -2,7 +2,7 @@
 
 import { Concealment } from "./concealment.js";
 import { Meter } from "./meter.js";
-import { end, exchange, iceServers, restartIce, stateOf, statistics } from "./session.js";
+import { end, exchange, extension, iceServers, restartIce, stateOf, statistics } from "./session.js";
 
 const PLAY_LIMIT_MS = 20_000;
 
@@ -37,6 +37,7 @@ export async function playWhep({ url, fps = 30, sound = true, concealment = fals
   await Promise.race([video.play().catch(() => {}), new Promise((resolve) => setTimeout(resolve, PLAY_LIMIT_MS))]);
 
   const concealed = concealment ? new Concealment(pc) : null;
+  const events = [];
 
   return {
     meter: {
@@ -57,6 +58,7 @@ export async function playWhep({ url, fps = 30, sound = true, concealment = fals
         resource: session.resource,
         etag: session.etag,
         link: session.link,
+        events,
         statistics: await statistics(pc),
       };
     },
@@ -66,6 +68,30 @@ export async function playWhep({ url, fps = 30, sound = true, concealment = fals
       const status = await end(pc, session, authorization(options.token));
       video.remove();
       return status;
+    },
+    /** Chooses the level of the video by the extension of WHEP, and returns the status and the body of the answer. */
+    async choose(wish) {
+      const body = typeof wish === "string" ? wish : JSON.stringify(wish);
+      const headers = { "Content-Type": "application/json" };
+      const response = await fetch(extension(session, "layer"), { method: "POST", headers, body });
+      return { status: response.status, body: await response.text() };
+    },
+    /** Subscribes to events of the session. They are in the report from then on, with their times. */
+    async listen(names) {
+      const headers = { "Content-Type": "application/json" };
+      const resource = extension(session, "server-sent-events");
+      const response = await fetch(resource, { method: "POST", headers, body: JSON.stringify(names) });
+      if (response.status !== 201) return { status: response.status, body: await response.text() };
+      const address = new URL(response.headers.get("Location"), resource).href;
+      const source = new EventSource(address);
+      for (const name of names) {
+        source.addEventListener(name, ({ data }) => events.push({ at: Date.now(), name, data: JSON.parse(data) }));
+      }
+      source.addEventListener("error", () => {
+        events.push({ at: Date.now(), name: "over" });
+        source.close();
+      });
+      return { status: 201, address };
     },
     restartIce: () => restartIce(pc, session, authorization(options.token)),
     /** Leaves without DELETE, so the gateway has to notice by itself. */
