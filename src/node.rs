@@ -84,7 +84,7 @@ impl Node {
         let gate = TokenGate::with_keys(keys, standing.clone()).with_grace(config.auth.grace);
         let gate = Arc::new(gate.for_audiences(&config.auth.audience));
         let pixels = Budget::new(config.mixer.pixels());
-        let transcoder = Transcoder::within(settings::transcoder(config), pixels.clone());
+        let transcoder = Transcoder::within(settings::transcoder(config)?, pixels.clone());
         let hub = Hub::new(clock, settings::hub(config), Some(transcoder.clone()));
         let rtc = Rtc::start(&settings::rtc(config, listeners.rtc_port(config)?, hub.calendar().clone())?)?;
         let kept_open = settings::kept_open(listeners.capacity);

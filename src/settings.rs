@@ -134,17 +134,18 @@ pub fn keys(config: &Config, own: Option<[u8; SECRET_BYTES]>) -> anyhow::Result<
     Ok((keyring, Some(files)))
 }
 
-pub fn transcoder(config: &Config) -> onmic_mixer::Config {
+pub fn transcoder(config: &Config) -> anyhow::Result<onmic_mixer::Config> {
     let defaults = onmic_mixer::Config::default();
     let encoder = encoder(config, defaults.video.encoder);
-    onmic_mixer::Config {
+    Ok(onmic_mixer::Config {
         linger: config.mixer.linger,
         video: VideoPolicy { encoder, ..defaults.video },
+        ladder: config.mixer.ladder()?,
         opus_bitrate_bps: config.mixer.opus_bitrate,
         opus_packet: config.mixer.opus_packet,
         aac_bitrate_bps: config.mixer.aac_bitrate,
         ..defaults
-    }
+    })
 }
 
 pub fn stage(config: &Config, budget: Arc<Budget>) -> anyhow::Result<StageConfig> {

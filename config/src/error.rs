@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use onmic_control::SECRET_BYTES;
 use onmic_ingest::rtmp::stream_key::InvalidApplication;
+use onmic_mixer::{InvalidLadder, InvalidRung};
 use thiserror::Error;
 
 /// An error in the configuration. Its Display is a sentence for the person who starts the server.
@@ -16,6 +17,10 @@ pub enum ConfigError {
         "mixer.canvas is {0:?}: it is written 1280x720, with even sides from 64 up to 1920x1080; mixer.frame_rate is 1 to 60"
     )]
     Canvas(String),
+    #[error("mixer.ladder: {0}")]
+    Rung(InvalidRung),
+    #[error("mixer.ladder: {0}")]
+    Ladder(InvalidLadder),
     /// x264 itself takes an empty one for its fastest.
     #[error("mixer.x264_preset is empty: name one, such as superfast")]
     NoPreset,

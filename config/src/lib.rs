@@ -177,6 +177,7 @@ impl Config {
         onmic_room::Rooms::new(self.rooms.limits(), self.rooms.settings()).map_err(ConfigError::Rooms)?;
         self.webhooks.receiver()?;
         self.mixer.canvas()?;
+        self.mixer.ladder()?;
         if self.mixer.x264_preset.trim().is_empty() {
             return Err(ConfigError::NoPreset);
         }

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use onmic_mixer::RUNGS_MAX;
 
 use super::{Config, ConfigError};
 
@@ -316,6 +317,7 @@ pub const LIMITS: &[Limit] = &[
         "A conversion is refused, 503. Then a mix has fewer frames, a smaller size, and fewer inputs with video.",
     )
     .or_zero(),
+    Limit::entries("mixer.ladder", |c| Amount::Entries(c.mixer.ladder.len()), 0..=RUNGS_MAX, ""),
     Limit::number(
         "rooms.rooms",
         |c| number(c.rooms.rooms),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onmic_mixer::scene::Size;
-use onmic_mixer::{EncoderChoice, price};
+use onmic_mixer::{EncoderChoice, Ladder, price};
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
@@ -23,9 +23,17 @@ pub struct Mixer {
     pub bitrate: u64,
     pub encoder: EncoderChoice,
     pub pixels_per_second: u64,
+    pub ladder: Vec<String>,
 }
 
 impl Mixer {
+    /// Returns the smaller forms of video that are made on demand.
+    pub fn ladder(&self) -> Result<Ladder, ConfigError> {
+        let rungs: Vec<_> =
+            self.ladder.iter().map(|rung| rung.parse()).collect::<Result<_, _>>().map_err(ConfigError::Rung)?;
+        Ladder::new(&rungs).map_err(ConfigError::Ladder)
+    }
+
     /// Returns how many pixels per second conversions and mixes compute together at most.
     pub fn pixels(&self) -> u64 {
         if self.pixels_per_second > 0 {
@@ -61,6 +69,7 @@ impl Default for Mixer {
             bitrate: 0,
             encoder: EncoderChoice::default(),
             pixels_per_second: 0,
+            ladder: ["480p:1000k", "360p:600k", "180p:200k"].map(String::from).into(),
         }
     }
 }

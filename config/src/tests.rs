@@ -369,3 +369,17 @@ fn the_limits_are_documented_with_their_defaults() {
     }
     assert_eq!(fs::read_to_string(SECURITY).unwrap(), written, "UPDATE_DOCS=1 cargo test -p onmic-config documented");
 }
+
+#[test]
+fn a_ladder_is_a_list_of_rungs_that_descend_and_may_be_empty() {
+    let ladder = |text: &str| load(&["--mixer-ladder", text]).map(|config| config.mixer.ladder().unwrap());
+    assert_eq!(load(&[]).unwrap().mixer.ladder().unwrap(), ladder("480p:1000k, 360p:600k, 180p:200k").unwrap());
+    assert_eq!(ladder("").unwrap(), onmic_mixer::Ladder::default());
+    for (text, sentence) in [
+        ("360p:600", "mixer.ladder: \"360p:600\" is not a rung: write HEIGHTp:BITRATEk"),
+        ("180p:200k, 360p:600k", "mixer.ladder: each rung of a ladder has a smaller bitrate"),
+    ] {
+        let refused = ladder(text).unwrap_err().to_string();
+        assert!(refused.starts_with(sentence), "{refused}");
+    }
+}

@@ -19,6 +19,8 @@ metric::label_values! {
     /// one budget stand in the order in which they are refused.
     #[derive(PartialOrd, Ord, Hash)]
     Work:
+    /// Smaller forms of a program's video, up to 70 % of the pixels per second. Over it: 503, and viewers have the larger one.
+    Rung => "rung",
     /// Conversions of video that can be watched without one by LL-HLS, up to 70 % of the pixels per second. Over it: 503.
     SpareConversion => "spare_conversion",
     /// Other conversions of video, up to 85 % of the pixels per second. Over it: 503.
@@ -37,7 +39,7 @@ impl Work {
     /// Returns up to which part of its budget this work may fill it, in percent.
     const fn line(self) -> u64 {
         match self {
-            Self::SpareConversion => 70,
+            Self::Rung | Self::SpareConversion => 70,
             Self::Conversion => 85,
             Self::Mix | Self::Picture | Self::Window => 100,
         }
@@ -53,8 +55,8 @@ impl Work {
     /// Returns all works that share its budget.
     const fn of_budget(self) -> &'static [Self] {
         match self {
-            Self::SpareConversion | Self::Conversion | Self::Mix => {
-                &[Self::SpareConversion, Self::Conversion, Self::Mix]
+            Self::Rung | Self::SpareConversion | Self::Conversion | Self::Mix => {
+                &[Self::Rung, Self::SpareConversion, Self::Conversion, Self::Mix]
             }
             Self::Picture => &[Self::Picture],
             Self::Window => &[Self::Window],
@@ -63,6 +65,7 @@ impl Work {
 
     const fn refusal(self) -> &'static str {
         match self {
+            Self::Rung => "this server converts as much video as it can; watch another quality, or try again later",
             Self::SpareConversion => {
                 "this server converts as much video as it can; watch by LL-HLS, which needs no conversion here, or try again later"
             }

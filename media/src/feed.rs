@@ -6,8 +6,10 @@
 //! deriver's linger after that.
 
 mod entry;
+mod ladder;
 mod level;
 mod opening;
+mod recipe;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +20,9 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::entry::Entry;
+pub use self::ladder::{InvalidLadder, InvalidRung, Ladder, PEAK_PERCENT, RUNGS_MAX, Rung};
 pub use self::level::Level;
+pub use self::recipe::Recipe;
 use crate::budget::Spent;
 use crate::codec::Codec;
 use crate::frame::Frame;
@@ -83,42 +87,6 @@ impl Accept<'_> {
 impl Accepts {
     pub(crate) fn borrow(&self) -> Accept<'_> {
         Accept { codecs: &self.codecs, reordering: self.reordering, any_format: self.any_format, entry: self.entry }
-    }
-}
-
-/// Names a conversion of a track. Its output is widely decoded, and its keyframes come as often as viewers need them: at least
-/// every two seconds, or when they are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Recipe {
-    /// H.264 without reordered frames, from any video.
-    H264,
-    /// VP8, from any video, for browsers without H.264: Firefox has it only once it has fetched OpenH264.
-    Vp8,
-    /// Opus, from any audio.
-    Opus,
-    /// AAC, from any audio.
-    Aac,
-}
-
-impl Recipe {
-    /// Returns the codec that it yields.
-    pub const fn codec(self) -> Codec {
-        match self {
-            Self::H264 => Codec::H264,
-            Self::Vp8 => Codec::Vp8,
-            Self::Opus => Codec::Opus,
-            Self::Aac => Codec::Aac,
-        }
-    }
-
-    /// Returns the conversions of a kind that a viewer can take, the best first.
-    fn for_viewer(kind: MediaKind, accept: Accept<'_>) -> impl Iterator<Item = Self> {
-        let recipes: &[Self] = match kind {
-            MediaKind::Video => &[Self::H264, Self::Vp8],
-            MediaKind::Audio => &[Self::Opus, Self::Aac],
-            MediaKind::Data => &[],
-        };
-        recipes.iter().copied().filter(move |recipe| accept.codecs.contains(&recipe.codec()))
     }
 }
 
@@ -215,6 +183,11 @@ pub trait Deriver: Send + Sync + 'static {
     /// Starts `recipe` on `input` and returns the track it fills. Reads `input` until it ends or [`Lease::try_release`]
     /// tells that it is not held any more, then ends the track. It may block as long as a codec takes to open.
     fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived>;
+
+    /// Returns the rungs that it makes of main video, by [`Recipe::Rung`]. None, unless it says otherwise.
+    fn ladder(&self) -> Ladder {
+        Ladder::default()
+    }
 }
 
 /// Tells the maker of a derived track whether the track is still held.
@@ -441,12 +414,12 @@ impl Feed {
         derived.map(|derived| (derived.recipe, derived.track.clone())).collect()
     }
 
-    /// Gives the feed its track of a key, and ends the one it had. False if the feed holds as many tracks as it may.
-    /// Then it ends `track`.
+    /// Gives the feed its track of a key, and ends the one it had. False if the feed holds as many tracks as it may, or
+    /// makes the track of this key itself. Then it ends `track`.
     pub fn set_original(&self, track: Arc<Track>) -> bool {
         let branch = Branch { original: track.clone(), derived: Vec::new() };
         let mut branches = self.branches.lock();
-        if !branches.has_room_for(track.key()) {
+        if track.key().is_rung() || !branches.has_room_for(track.key()) {
             drop(branches);
             track.end();
             return false;
@@ -505,7 +478,7 @@ impl Feed {
     pub fn codecs(&self, key: TrackKey, accept: Accept<'_>) -> Vec<Codec> {
         let own = self.original(key).filter(|original| accept.plays(original));
         let own = own.map(|original| original.parameters().codec());
-        let converted = Recipe::for_viewer(key.kind, accept).map(Recipe::codec).filter(|codec| Some(*codec) != own);
+        let converted = Recipe::for_viewer(key, accept).map(Recipe::codec).filter(|codec| Some(*codec) != own);
         own.into_iter().chain(converted).collect()
     }
 
@@ -561,7 +534,7 @@ impl Feed {
         let track = deriver.derive(recipe, &original, lease).map_err(refused)?;
         let demand = Demand { track: track.clone(), holders: Some(holders.clone()) };
         let mut branches = self.branches.lock();
-        if let Some(branch) = branches.get_mut(key).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {
+        if let Some(branch) = branches.get_mut(key.source()).filter(|branch| Arc::ptr_eq(&branch.original, &original)) {
             branch.derived.push(Derived { recipe, track, holders });
         } // Otherwise the original was replaced meanwhile, and the track derived from it ends with it.
         Ok(demand)
@@ -575,26 +548,30 @@ impl Feed {
         accepts: Accepts,
         known: Option<Known>,
     ) -> Option<(TrackId, Result<Demand, Unavailable>)> {
-        let other = self.next_original(key, known.map(|known| known.track));
+        let source = key.source();
+        let other = self.next_original(source, known.map(|known| known.track));
         let original = match known.and_then(|known| known.stands) {
             None => other.await?,
             Some(stands) => match while_refused(stands, other).await {
                 Some(other) => other?,
-                None => self.next_original(key, None).await?,
+                None => self.next_original(source, None).await?,
             },
         };
         Some((original.id(), self.demanded(key, &accepts).await))
     }
 
     fn find(&self, key: TrackKey, accept: Accept<'_>) -> Result<Found, Unavailable> {
+        if key.is_rung() {
+            return self.find_rung(key, accept);
+        }
         let mut branches = self.branches.lock();
         let branch = branches.get_mut(key).ok_or(Unavailable::NoTrack(key))?;
         let codec = branch.original.parameters().codec();
         let original = branch.original.clone();
         let recipe = match (accept.enters(&original), accept.plays(&original)) {
             (true, _) => None,
-            (false, true) => Recipe::for_viewer(key.kind, accept).next().filter(|_| self.deriver.is_some()),
-            (false, false) => Some(Recipe::for_viewer(key.kind, accept).next().ok_or(Unavailable::NoRecipe(codec))?),
+            (false, true) => Recipe::for_viewer(key, accept).next().filter(|_| self.deriver.is_some()),
+            (false, false) => Some(Recipe::for_viewer(key, accept).next().ok_or(Unavailable::NoRecipe(codec))?),
         };
         // Without a conversion a viewer waits for a keyframe.
         Ok(match recipe {

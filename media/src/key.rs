@@ -3,6 +3,9 @@
 //!
 //! A viewer gets the main video and the main audio (rendition 0) unless it asks for another rendition. Further
 //! renditions are the same content in another form: lower video qualities, other languages.
+//!
+//! The renditions of video from [`Rendition::FIRST_RUNG`] on are the rungs of the node's own ladder
+//! ([`feed::Ladder`](crate::feed::Ladder)). No publisher fills them: they are made of the main video on demand.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,6 +58,9 @@ pub struct Rendition(pub u8);
 impl Rendition {
     /// The rendition of every viewer that does not ask for another.
     pub const MAIN: Self = Self(0);
+
+    /// The first rung of the node's own ladder. Publishers have up to six tracks of video, far below it.
+    pub const FIRST_RUNG: Self = Self(100);
 }
 
 /// Is the key of a track within its feed. Keys are ordered by kind, then by rendition.
@@ -82,6 +88,21 @@ impl TrackKey {
     /// Returns the key of the main track of `kind`.
     pub const fn main(kind: MediaKind) -> Self {
         Self::new(kind, Rendition::MAIN)
+    }
+
+    /// Returns the key of a rung of the node's own ladder, counted from its best.
+    pub const fn rung(place: u8) -> Self {
+        Self::new(MediaKind::Video, Rendition(Rendition::FIRST_RUNG.0.saturating_add(place)))
+    }
+
+    /// Returns whether it is a rung of the node's own ladder.
+    pub fn is_rung(self) -> bool {
+        self.kind == MediaKind::Video && self.rendition >= Rendition::FIRST_RUNG
+    }
+
+    /// Returns the key of the track that is made for it, or of which it is made if it is a rung.
+    pub fn source(self) -> Self {
+        if self.is_rung() { Self::VIDEO } else { self }
     }
 
     /// Returns whether it is the main video or the main audio. They decide when a feed is there and where a program is

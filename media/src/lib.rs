@@ -62,7 +62,7 @@ pub use closed::Closed;
 pub use codec::{Codec, Parameters};
 pub use denial::{Asked, Denial};
 pub use drops::DropReason;
-pub use feed::{Accept, Accepts, Demand, Entry, Feed, FeedStage, Level, NotDerived, Returns};
+pub use feed::{Accept, Accepts, Demand, Entry, Feed, FeedStage, Ladder, Level, NotDerived, Returns};
 pub use frame::Frame;
 pub use gate::{Action, Admission, Gate, Shown};
 pub use hub::{FeedName, Hub};

@@ -173,6 +173,8 @@ label_values! {
     TranscodeH264 => "transcode_h264",
     /// The time from a video frame's entry into the deriver to the output of its VP8.
     TranscodeVp8 => "transcode_vp8",
+    /// The time from a video frame's entry into the deriver to the output of all its rungs.
+    TranscodeRung => "transcode_rung",
     /// The time from an audio frame's entry into the deriver to the output of its Opus.
     TranscodeOpus => "transcode_opus",
     /// The time from an audio frame's entry into the deriver to the output of its AAC.

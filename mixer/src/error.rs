@@ -61,6 +61,9 @@ pub enum Error {
     /// The size of the video is unknown: there is no keyframe yet, and the parameters do not state it.
     #[error("the size of the video is not known yet: try again after its first keyframe")]
     NoPictureYet,
+    /// The ladder of this node has no such rung.
+    #[error("this server makes no video of rendition {0}")]
+    NoSuchRung(u8),
     /// A program cannot take this many items. The previous scene or mix goes on.
     #[error("a program has at most {most} {what}, not {count}")]
     TooMany {

@@ -18,3 +18,4 @@ pub use codec::encode::{Backend, EncoderChoice, VideoSettings};
 pub use codec::library::{check, versions};
 pub use derive::{Config, Transcoder, VideoPolicy};
 pub use error::Error;
+pub use onmic_media::feed::{InvalidLadder, InvalidRung, Ladder, RUNGS_MAX, Rung};

@@ -6,7 +6,10 @@ use onmic_media::metric::{AUDIO_JUMPS, AUDIO_MIXES, DERIVED_TRACKS, Latency};
 
 /// Returns the name of the recipe in labels, logs and thread names.
 pub(crate) fn label(recipe: Recipe) -> &'static str {
-    recipe.codec().name()
+    match recipe {
+        Recipe::Rung(_) => "rung",
+        _ => recipe.codec().name(),
+    }
 }
 
 /// Counts something as running until it is dropped.
@@ -40,6 +43,7 @@ pub(crate) fn transcode_seconds(recipe: Recipe) -> Histogram {
     let latency = match recipe {
         Recipe::H264 => Latency::TranscodeH264,
         Recipe::Vp8 => Latency::TranscodeVp8,
+        Recipe::Rung(_) => Latency::TranscodeRung,
         Recipe::Opus => Latency::TranscodeOpus,
         Recipe::Aac => Latency::TranscodeAac,
     };

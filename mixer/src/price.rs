@@ -4,17 +4,13 @@
 //! mixer". Audio has no price: a conversion or a mix of it takes a hundredth of what video takes.
 
 use onmic_media::Parameters;
+use onmic_media::feed::Rung;
 use onmic_media::meter::Measured;
 
 use crate::scene::Size;
 
 /// What one core composes and encodes per second: 720p takes 4.9 ms of each frame of a mix of four, beside the decoders.
 const PIXELS_OF_CORE: u64 = 180_000_000;
-
-/// Decoding a pixel costs two fifths of encoding one: 2.1 ms for each frame of 720p.
-const fn decoding(pixels: u64) -> u64 {
-    pixels / 5 * 2
-}
 
 /// The frame rate of video that declares none and was not measured yet.
 const FRAME_RATE: f64 = 30.0;
@@ -32,14 +28,29 @@ pub fn of_cores(cores: usize) -> u64 {
 
 /// Returns the pixels per second of a track, as it declares its size and as it was measured.
 pub fn of_track(parameters: &Parameters, measured: &Measured) -> u64 {
-    let measured = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
-    let frame_rate = measured.or(parameters.frame_rate()).unwrap_or(FRAME_RATE);
-    pixels(parameters.resolution().unwrap_or(SIZE), frame_rate)
+    pixels(parameters.resolution().unwrap_or(SIZE), frame_rate(parameters, measured))
+}
+
+/// Returns the pixels per second of a rung of a track.
+pub fn of_rung(rung: &Rung, parameters: &Parameters, measured: &Measured) -> u64 {
+    let size = rung.size_of(parameters.shown_size().unwrap_or(SIZE));
+    pixels(size, rung.frame_rate_of(frame_rate(parameters, measured)))
 }
 
 /// Returns the price of a conversion of a track of this many pixels per second.
 pub fn of_conversion(pixels: u64) -> u64 {
-    pixels + decoding(pixels)
+    pixels + of_decoding(pixels)
+}
+
+/// Returns the price of decoding a track of this many pixels per second. A pixel costs two fifths of encoding one: 2.1 ms for each
+/// frame of 720p.
+pub const fn of_decoding(pixels: u64) -> u64 {
+    pixels / 5 * 2
+}
+
+fn frame_rate(parameters: &Parameters, measured: &Measured) -> f64 {
+    let measured = (measured.frame_rate > 1.0).then_some(measured.frame_rate);
+    measured.or(parameters.frame_rate()).unwrap_or(FRAME_RATE)
 }
 
 fn pixels((width, height): (u32, u32), frame_rate: f64) -> u64 {
@@ -71,7 +82,7 @@ impl MixForm {
 
     /// Returns what it costs, in pixels per second. `inputs` are those of the inputs, the lead first, 0 without video.
     pub fn price(&self, inputs: &[u64]) -> u64 {
-        let decoded: u64 = inputs.iter().take(self.inputs).copied().map(decoding).sum();
+        let decoded: u64 = inputs.iter().take(self.inputs).copied().map(of_decoding).sum();
         pixels((self.canvas.width, self.canvas.height), self.frame_rate_max) + decoded
     }
 

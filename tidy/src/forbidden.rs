@@ -25,7 +25,7 @@ const PURE: [&str; 30] = [
     "mixer/src/codec/rest.rs",
     "mixer/src/scene/",
     "mixer/src/derive/video.rs",
-    "mixer/src/derive/rung.rs",
+    "mixer/src/derive/encoding.rs",
     "mixer/src/derive/audio.rs",
     "mixer/src/derive/placement.rs",
     "mixer/src/compose/tick.rs",

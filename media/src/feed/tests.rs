@@ -340,7 +340,7 @@ fn a_track_that_cannot_be_converted_is_refused_with_its_codec() {
 
 #[test]
 fn a_viewer_gets_h264_if_it_takes_that_and_else_vp8() {
-    let recipe = |codecs| Recipe::for_viewer(MediaKind::Video, Accept { codecs, ..WEBRTC }).next();
+    let recipe = |codecs| Recipe::for_viewer(TrackKey::VIDEO, Accept { codecs, ..WEBRTC }).next();
     assert_eq!(recipe(&[Codec::Vp8, Codec::Vp9, Codec::H264]), Some(Recipe::H264));
     assert_eq!(recipe(&[Codec::Av1, Codec::Vp9, Codec::Vp8]), Some(Recipe::Vp8));
     assert_eq!(recipe(&[Codec::Av1, Codec::Vp9]), None);

@@ -26,15 +26,20 @@ impl Cadence {
         self.wanted = true;
     }
 
-    /// Returns whether the frame at `pts` should be a keyframe. `input_interval` is the measured keyframe interval of
-    /// the input. If it is up to one and a half times ours it takes the place of ours, because the input's keyframes
-    /// come anyway.
+    /// Returns whether the frame at `pts` should be a keyframe: in its rhythm, or because a viewer needs one.
     pub(crate) fn is_due(&self, pts: Ticks, input_keyframe: bool, input_interval: Option<Duration>) -> bool {
+        let is_wanted = self.wanted && self.last.is_none_or(|last| pts - last >= self.spacing);
+        is_wanted || self.is_in_rhythm(pts, input_keyframe, input_interval)
+    }
+
+    /// Returns whether the frame at `pts` should be a keyframe whatever viewers need. `input_interval` is the measured keyframe
+    /// interval of the input. If it is up to one and a half times ours it takes the place of ours, because the input's keyframes
+    /// come anyway.
+    pub(crate) fn is_in_rhythm(&self, pts: Ticks, input_keyframe: bool, input_interval: Option<Duration>) -> bool {
         let Some(last) = self.last else { return true };
-        let since = pts - last;
         let input = input_interval.map_or(Ticks(0), |interval| ClockRate::VIDEO.ticks(interval));
         let rhythm = if input > self.interval && input.0 <= self.interval.0 * 3 / 2 { input } else { self.interval };
-        input_keyframe || (self.wanted && since >= self.spacing) || since > rhythm
+        input_keyframe || pts - last > rhythm
     }
 
     /// Notes a keyframe at `pts`.

@@ -8,7 +8,8 @@ use onmic_media::feed::Recipe;
 use onmic_media::life::{Begins, Deaths};
 use parking_lot::Mutex;
 
-/// The conversions that panicked within the last [`AGAIN`](onmic_media::life::AGAIN).
+/// The conversions that panicked within the last [`AGAIN`](onmic_media::life::AGAIN). All that is made of a track of video counts as
+/// one, because one thread makes it, of the same frames.
 #[derive(Debug, Default)]
 pub(super) struct Died(Mutex<HashMap<(TrackId, Recipe), Deaths>>);
 
@@ -17,12 +18,20 @@ impl Died {
     pub(super) fn note(&self, track: TrackId, recipe: Recipe, now: Instant) {
         let mut died = self.0.lock();
         died.retain(|_, deaths| deaths.begins(now) != Begins::AtOnce);
-        died.entry((track, recipe)).or_default().note(now);
+        died.entry((track, line(recipe))).or_default().note(now);
     }
 
     /// Returns how a conversion of a track begins at `now`.
     pub(super) fn begins(&self, track: TrackId, recipe: Recipe, now: Instant) -> Begins {
-        self.0.lock().get(&(track, recipe)).map_or(Begins::AtOnce, |deaths| deaths.begins(now))
+        self.0.lock().get(&(track, line(recipe))).map_or(Begins::AtOnce, |deaths| deaths.begins(now))
+    }
+}
+
+/// Returns the recipe that stands for all that die together.
+const fn line(recipe: Recipe) -> Recipe {
+    match recipe {
+        Recipe::H264 | Recipe::Vp8 | Recipe::Rung(_) => Recipe::H264,
+        Recipe::Opus | Recipe::Aac => recipe,
     }
 }
 

@@ -1,62 +1,62 @@
 //! Tracks derived on first demand: Opus from AAC, AAC from Opus, and from any video H.264 or VP8 without reordering and with
-//! frequent keyframes.
+//! frequent keyframes, and the rungs of a ladder.
 //!
-//! Each derived track has one thread. It runs from the first viewer that asks until the track has not been held for
-//! [`Config::linger`]. It reads the input's ring like any viewer, so the input never waits for it, and it keeps no
-//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]). A conversion that panics ends its
-//! track, and [`died`] says when the next viewer gets one again. One that panics while it opens is begun again for the same viewer.
+//! Each derived track of audio has one thread. All that is made of one track of video has one thread together, which decodes once. A
+//! track is made from the first viewer that asks until it has not been held for
+//! [`Config::linger`]. A thread reads the input's ring like any viewer, so the input never waits for it, and it keeps no
+//! queue of frames: frames that it cannot convert in time are left out and counted, evenly ([`pace`]). A thread that panics ends its
+//! tracks, and [`died`] says when the next viewer gets one again. One that panics while it opens is begun again for the same viewer.
 //!
 //! A conversion of video holds its price of the node's budget, or does not begin. One whose video grows beyond the budget ends. Its
 //! thread has a lower priority than those of media, and opens the codecs itself, so that their threads have it too.
 //!
 //! ```text
-//! input Track ── Reader ──▶ VideoLine | AudioLine ──▶ output Track      one thread
-//!                           decode, form, encode
+//! input Track ── Reader ──▶ AudioLine: decode, resample, encode ──▶ output Track     one thread
+//! input Track ── Reader ──▶ VideoLine: decode ─┬─ Encoding ───────▶ output Track     one thread
+//!                                              └─ Encoding ───────▶ output Track
 //! ```
 
 mod audio;
+mod audio_worker;
+mod desk;
 mod died;
+mod encoding;
 mod failed;
 mod pace;
 mod placement;
 mod priced;
 mod rate;
 mod refused;
-mod rung;
 mod tapped;
 mod video;
+mod video_worker;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
+use onmic_media::feed::{Deriver, Ladder, Lease, NotDerived, Recipe};
 use onmic_media::life::{Begins, guarded};
-use onmic_media::{Budget, Codec, DropReason, Frame, Held, Join, MediaKind, PcmTap, Read, Reader, Spent, Track, Work};
+use onmic_media::{Budget, Codec, Held, MediaKind, Spent, Track, TrackId, Work};
 use parking_lot::Mutex;
 
-pub use self::rung::VideoPolicy;
+pub use self::encoding::VideoPolicy;
 
-use self::audio::AudioLine;
+use self::audio_worker::Opening;
+use self::desk::{Desk, Order};
 use self::died::Died;
 use self::failed::Failed;
-use self::priced::Priced;
 use self::refused::Refused;
-use self::tapped::TappedLine;
-use self::video::VideoLine;
-use crate::codec::encode::{AudioSettings, Backend};
-use crate::codec::live::{self, Lag};
+use self::video_worker::VideoWorker;
 use crate::error::Error;
-use crate::metric::{self, Running, label};
+use crate::metric::label;
 use crate::{price, priority};
 
 /// How long a thread waits for input before it checks whether it is still needed.
 const POLL: Duration = Duration::from_millis(100);
-
-/// How often a conversion is priced anew, because its video may have another size or rate.
-const PRICE_EVERY: Duration = Duration::from_secs(1);
 
 /// Configures how tracks are derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Config {
     pub backlog_max: Duration,
     /// The settings for video.
     pub video: VideoPolicy,
+    /// The smaller forms of video that are made on demand.
+    pub ladder: Ladder,
     /// The bitrate of one channel of Opus, in bits per second.
     pub opus_bitrate_bps: u32,
     /// The duration of a packet of Opus, 10 or 20 ms.
@@ -90,6 +92,7 @@ impl Default for Config {
             linger: Duration::from_secs(5),
             backlog_max: Duration::from_secs(1),
             video: VideoPolicy::default(),
+            ladder: Ladder::default(),
             opus_bitrate_bps: 56_000,
             // 20 ms would cost half as many packets per viewer, and play everything 10 ms later.
             opus_packet: Duration::from_millis(10),
@@ -108,6 +111,8 @@ pub struct Transcoder {
     budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Where the threads that convert video are given more to do, by their inputs.
+    desks: Mutex<HashMap<TrackId, Arc<Desk>>>,
     died: Arc<Died>,
     failed: Failed,
     refused: Arc<Refused>,
@@ -122,12 +127,12 @@ impl Transcoder {
 
     /// Makes a transcoder whose conversions of video stay within a budget of pixels per second.
     pub fn within(config: Config, budget: Arc<Budget>) -> Arc<Self> {
-        let (stop, threads, died) = (Arc::default(), Mutex::default(), Arc::default());
-        let (failed, refused) = (Failed::default(), Arc::default());
-        Arc::new(Self { config, budget, stop, threads, died, failed, refused })
+        let (stop, threads, desks) = (Arc::default(), Mutex::default(), Mutex::default());
+        let (died, failed, refused) = (Arc::default(), Failed::default(), Arc::default());
+        Arc::new(Self { config, budget, stop, threads, desks, died, failed, refused })
     }
 
-    /// Returns how many tracks are being derived.
+    /// Returns how many threads derive tracks.
     pub fn running(&self) -> usize {
         let threads = self.threads.lock();
         threads.iter().filter(|thread| !thread.is_finished()).count()
@@ -143,8 +148,8 @@ impl Transcoder {
         }
     }
 
-    /// Starts the thread that opens the codecs and derives. Returns its track once they are open, or `None` if the thread has panicked
-    /// before, which is noted.
+    /// Begins what a recipe makes of a track, and returns its track once its codecs are open. `None` if the thread has panicked before,
+    /// which is noted.
     fn start(
         &self,
         recipe: Recipe,
@@ -152,87 +157,191 @@ impl Transcoder {
         lease: Lease,
         begins: Begins,
     ) -> Result<Option<Arc<Track>>, NotDerived> {
-        let price = self.priced(recipe, input)?;
         let started = Instant::now();
-        let opening = Opening {
-            config: self.config.clone(),
-            recipe,
-            input: input.clone(),
-            lease,
-            begins,
-            price,
-            refused: self.refused.clone(),
-            stop: self.stop.clone(),
+        let open = match input.kind() {
+            MediaKind::Video => self.order_video(recipe, input, lease, begins)?,
+            _ => self.start_audio(recipe, input, lease, begins)?,
         };
-        let name = format!("{}-from-{}", label(recipe), input.parameters().codec().name()); // Linux shows 15 characters.
-        let own_name = name.clone();
+        // A death is noted before the sender is dropped.
+        let Ok(output) = open.recv() else { return Ok(None) };
+        let output = output.map_err(|error| {
+            // A keyframe may come at any moment.
+            if !matches!(error, Error::NoPictureYet) {
+                self.failed.note(input.id(), recipe, &error.sentence(), Instant::now());
+            }
+            not_derived(recipe, &error)
+        })?;
+        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
+        Ok(Some(output))
+    }
+
+    /// Starts the thread that opens the codecs of audio and derives.
+    fn start_audio(
+        &self,
+        recipe: Recipe,
+        input: &Arc<Track>,
+        lease: Lease,
+        begins: Begins,
+    ) -> Result<Receiver<Opened>, NotDerived> {
+        let (config, stop) = (self.config.clone(), self.stop.clone());
+        let opening = Opening { config, recipe, input: input.clone(), lease, begins, stop };
         let (opened, open) = sync_channel(1);
         let (died, of) = (self.died.clone(), input.id());
+        let name = thread_name(recipe, input);
+        let own_name = name.clone();
         let work = move || {
             let mut ends = None;
-            let run = || {
-                if opening.input.kind() == MediaKind::Video {
-                    priority::lower();
+            let run = || match opening.open() {
+                Ok((worker, reader)) => {
+                    ends = Some(Ends(worker.output().clone()));
+                    _ = opened.send(Ok(worker.output().clone())); // Its caller waits.
+                    worker.run(reader);
                 }
-                match opening.open(started) {
-                    Ok((worker, reader)) => {
-                        ends = Some(Ends(worker.output.clone()));
-                        _ = opened.send(Ok(worker.output.clone())); // Its caller waits.
-                        worker.run(reader);
-                    }
-                    Err(error) => _ = opened.send(Err(error)),
-                }
+                Err(error) => _ = opened.send(Err(error)),
             };
             if guarded(&own_name, run).is_none() {
                 died.note(of, recipe, Instant::now());
             }
             drop(ends); // Viewers ask again now.
         };
-        let failed = |error: &Error| {
-            tracing::warn!(recipe = label(recipe), error = error as &dyn std::error::Error, "no track was derived");
-            NotDerived::Failed(error.sentence())
+        self.spawn(recipe, name, work)?;
+        Ok(open)
+    }
+
+    /// Orders video of the thread that converts this input, or starts one. It opens the codecs.
+    fn order_video(
+        &self,
+        recipe: Recipe,
+        input: &Arc<Track>,
+        lease: Lease,
+        begins: Begins,
+    ) -> Result<Receiver<Opened>, NotDerived> {
+        let mut desks = self.desks.lock();
+        desks.retain(|_, desk| desk.is_open());
+        let running = desks.get(&input.id()).cloned();
+        let (price, decoding) = self.priced(recipe, input, running.is_none())?;
+        let (order, open) = Order::new(recipe, lease, begins, price);
+        let order = match running {
+            Some(desk) => match desk.place(order) {
+                None => return Ok(open),
+                Some(order) => order,
+            },
+            None => order,
         };
+        // It has ended a moment ago, so it gives back what it held, and this one takes it.
+        let decoding = match decoding {
+            Some(held) => held,
+            None => self.refusing(recipe, input, |budget| budget.take(work_of(recipe, input), decoding_of(input)))?,
+        };
+        let desk = Arc::new(Desk::with(order));
+        let (config, refused, stop) = (self.config.clone(), self.refused.clone(), self.stop.clone());
+        let mut worker = VideoWorker::new(config, (input.clone(), decoding), desk.clone(), refused, stop);
+        let (died, of, own) = (self.died.clone(), input.id(), desk.clone());
+        let name = thread_name(recipe, input);
+        let own_name = name.clone();
+        let work = move || {
+            let run = || {
+                priority::lower();
+                worker.run();
+            };
+            if guarded(&own_name, run).is_none() {
+                died.note(of, recipe, Instant::now());
+            }
+            own.close();
+            drop(worker); // Viewers ask again now.
+        };
+        self.spawn(recipe, name, work)?;
+        desks.insert(input.id(), desk);
+        Ok(open)
+    }
+
+    fn spawn(&self, recipe: Recipe, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), NotDerived> {
         let thread = thread::Builder::new().name(name).spawn(work);
-        let thread = thread.map_err(|error| failed(&Error::Thread(error)))?;
+        let thread = thread.map_err(|error| not_derived(recipe, &Error::Thread(error)))?;
         let mut threads = self.threads.lock();
         let (finished, running) = threads.drain(..).partition(JoinHandle::is_finished);
         *threads = running;
         threads.push(thread);
         drop(threads);
         Vec::into_iter(finished).for_each(join);
-        // The death is noted before the sender is dropped.
-        let Ok(output) = open.recv() else { return Ok(None) };
-        let output = output.map_err(|error| {
-            // A keyframe may come at any moment.
-            if !matches!(error, Error::NoPictureYet) {
-                self.failed.note(of, recipe, &error.sentence(), Instant::now());
-            }
-            failed(&error)
-        })?;
-        tracing::debug!(recipe = label(recipe), opened_in = ?started.elapsed(), "deriving a track");
-        Ok(Some(output))
+        Ok(())
     }
 
-    /// Takes the price of a conversion of video out of the budget.
-    fn priced(&self, recipe: Recipe, input: &Track) -> Result<Option<Held>, Spent> {
-        if input.kind() != MediaKind::Video {
-            return Ok(None);
-        }
-        let newest = input.newest();
-        let parameters = newest.as_ref().map_or_else(|| input.parameters(), |newest| newest.parameters.clone());
-        // What every player of LL-HLS decodes can be watched without a conversion.
-        let is_spare = parameters.codec() == Codec::H264 && parameters.is_widely_decoded();
-        let work = if is_spare { Work::SpareConversion } else { Work::Conversion };
-        let measured = input.measured(newest.map_or_else(Instant::now, |newest| newest.arrived));
-        let price = price::of_conversion(price::of_track(&parameters, &measured));
-        let held = self.budget.take(work, price).inspect_err(|spent| {
+    /// Takes the price of a conversion of video out of the budget, and with it that of decoding the video if it is the first.
+    fn priced(&self, recipe: Recipe, input: &Track, decodes: bool) -> Result<(Held, Option<Held>), Spent> {
+        self.refusing(recipe, input, |budget| {
+            let work = work_of(recipe, input);
+            let encoding = budget.take(work, self.config.price(recipe, input, measured_at(input)))?;
+            let decoding = decodes.then(|| budget.take(work, decoding_of(input))).transpose()?;
+            Ok((encoding, decoding))
+        })
+    }
+
+    /// Notes a refusal of the budget, or that there is none any more.
+    fn refusing<T>(
+        &self,
+        recipe: Recipe,
+        input: &Track,
+        take: impl FnOnce(&Arc<Budget>) -> Result<T, Spent>,
+    ) -> Result<T, Spent> {
+        let taken = take(&self.budget).inspect_err(|spent| {
             self.refused.count(input.id(), recipe, Instant::now());
-            tracing::debug!(kind = spent.0.name(), price, "a conversion was refused: the budget of pixels is spent");
+            tracing::debug!(kind = spent.0.name(), "a conversion was refused: the budget of pixels is spent");
         })?;
         self.refused.forget(input.id(), recipe);
-        Ok(Some(held))
+        Ok(taken)
     }
 }
+
+/// Returns what a conversion of video is, for the order in which works are refused.
+fn work_of(recipe: Recipe, input: &Track) -> Work {
+    let parameters = input.newest().map_or_else(|| input.parameters(), |newest| newest.parameters.clone());
+    match recipe {
+        Recipe::Rung(_) => Work::Rung,
+        // What every player of LL-HLS decodes can be watched without a conversion.
+        _ if parameters.codec() == Codec::H264 && parameters.is_widely_decoded() => Work::SpareConversion,
+        _ => Work::Conversion,
+    }
+}
+
+/// Returns the moment of the newest frame, at which the rates of a track are known.
+fn measured_at(input: &Track) -> Instant {
+    input.newest().map_or_else(Instant::now, |newest| newest.arrived)
+}
+
+/// Returns what decoding this video costs.
+fn decoding_of(input: &Track) -> u64 {
+    let parameters = input.newest().map_or_else(|| input.parameters(), |newest| newest.parameters.clone());
+    price::of_decoding(price::of_track(&parameters, &input.measured(measured_at(input))))
+}
+
+fn not_derived(recipe: Recipe, error: &Error) -> NotDerived {
+    tracing::warn!(recipe = label(recipe), error = error as &dyn std::error::Error, "no track was derived");
+    NotDerived::Failed(error.sentence())
+}
+
+/// Returns the name of a thread. Linux shows 15 characters.
+fn thread_name(recipe: Recipe, input: &Track) -> String {
+    format!("{}-from-{}", label(recipe), input.parameters().codec().name())
+}
+
+impl Config {
+    /// Returns what encoding video by a recipe costs, in pixels per second.
+    fn price(&self, recipe: Recipe, input: &Track, now: Instant) -> u64 {
+        let parameters = input.newest().map_or_else(|| input.parameters(), |newest| newest.parameters.clone());
+        let measured = input.measured(now);
+        match recipe {
+            Recipe::Rung(rendition) => {
+                let rung = self.ladder.rung(rendition);
+                rung.map_or(0, |rung| price::of_rung(rung, &parameters, &measured))
+            }
+            _ => price::of_track(&parameters, &measured),
+        }
+    }
+}
+
+/// What the thread tells who ordered a track: the track, once its codecs are open.
+type Opened = Result<Arc<Track>, Error>;
 
 impl Deriver for Transcoder {
     fn derive(&self, recipe: Recipe, input: &Arc<Track>, lease: Lease) -> Result<Arc<Track>, NotDerived> {
@@ -254,91 +363,9 @@ impl Deriver for Transcoder {
             }
         }
     }
-}
 
-/// All that the thread of a derived track begins with.
-struct Opening {
-    config: Config,
-    recipe: Recipe,
-    input: Arc<Track>,
-    lease: Lease,
-    begins: Begins,
-    price: Option<Held>,
-    refused: Arc<Refused>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Opening {
-    /// Opens the codecs, and begins to read the input.
-    fn open(self, now: Instant) -> Result<(Worker, Reader), Error> {
-        let line = self.line(now)?;
-        let output = line.output().clone();
-        let reader = self.join(&line);
-        if let Line::Audio(line) = &line {
-            let tap: Arc<dyn PcmTap> = line.clone();
-            self.input.tap(Arc::downgrade(&tap));
-        }
-        let Self { config, recipe, input, lease, price, refused, stop, .. } = self;
-        let history = lease.history();
-        let worker = Worker {
-            recipe,
-            line,
-            input,
-            output,
-            lease,
-            price: price.map(Priced::new),
-            linger: config.linger,
-            backlog_max: config.backlog_max + config.audio_history + history,
-            refused,
-            stop,
-            _running: Running::derived_track(recipe),
-        };
-        Ok((worker, reader))
-    }
-
-    /// Starts to read the input: video at the newest keyframe, audio at the present or a little before, and both behind all that is
-    /// there if that has a fault. What is made for a viewer who can use some of the past begins with that.
-    fn join(&self, line: &Line) -> Reader {
-        let input = &self.input;
-        if self.begins == Begins::BehindTheFault {
-            return live::join_behind(input);
-        }
-        match (line, input.newest()) {
-            (Line::Video(_, line), _) => line.join(),
-            (Line::Audio(_), Some(newest)) => {
-                let history = self.config.audio_history + self.lease.history();
-                let history = if self.recipe == Recipe::Aac { history } else { Duration::ZERO };
-                let history = i64::try_from(history.as_micros()).unwrap_or(0);
-                input.reader(Join::At(newest.wall.offset_micros(-history)))
-            }
-            (Line::Audio(_), None) => input.reader(Join::Group),
-        }
-    }
-
-    fn line(&self, now: Instant) -> Result<Line, Error> {
-        let (config, input) = (&self.config, &self.input);
-        let rendition = input.key().rendition;
-        let channels = u32::from(input.parameters().channels().unwrap_or(2).clamp(1, 2));
-        let audio = |settings| {
-            let line = AudioLine::open(input.parameters(), input.clock_rate(), settings, config.audio_fill_max);
-            line.map(|line| Line::Audio(Arc::new(TappedLine::new(line, rendition))))
-        };
-        // The keyframe that is there may be what the conversion before has panicked over.
-        let probes = self.begins == Begins::AtOnce;
-        let video = |backend| -> Result<VideoLine, Error> {
-            let line = VideoLine::open(input.clone(), probes, backend, config.backlog_max, now)?;
-            Ok(line.beginning_before(self.lease.history()))
-        };
-        match self.recipe {
-            Recipe::H264 => Line::video(video(Backend::X264)?, config.video.clone()),
-            Recipe::Vp8 => Line::video(video(Backend::Vpx)?, config.video.clone()),
-            Recipe::Opus => audio(AudioSettings::Opus {
-                bitrate_bps: config.opus_bitrate_bps * channels,
-                complexity: config.opus_complexity,
-                packet: config.opus_packet,
-            }),
-            Recipe::Aac => audio(AudioSettings::Aac { bitrate_bps: config.aac_bitrate_bps * channels }),
-        }
+    fn ladder(&self) -> Ladder {
+        self.config.ladder.clone()
     }
 }
 
@@ -356,133 +383,12 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-enum Line {
-    Video(Arc<Track>, Box<VideoLine>),
-    Audio(Arc<TappedLine>),
-}
-
-impl Line {
-    fn video(mut line: VideoLine, policy: VideoPolicy) -> Result<Self, Error> {
-        let output = line.add(policy)?;
-        Ok(Self::Video(output, Box::new(line)))
-    }
-
-    fn output(&self) -> &Arc<Track> {
-        match self {
-            Self::Video(output, _) => output,
-            Self::Audio(line) => line.output(),
-        }
-    }
-}
-
-/// Ends the output track when the thread ends, for any reason.
+/// Ends the output track when what makes it ends, for any reason.
+#[derive(Debug)]
 struct Ends(Arc<Track>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-struct Worker {
-    recipe: Recipe,
-    line: Line,
-    input: Arc<Track>,
-    output: Arc<Track>,
-    lease: Lease,
-    /// What video holds of the budget.
-    price: Option<Priced>,
-    linger: Duration,
-    backlog_max: Duration,
-    refused: Arc<Refused>,
-    stop: Arc<AtomicBool>,
-    _running: Running,
-}
-
-impl Worker {
-    fn run(mut self, reader: Reader) {
-        let (label, started) = (label(self.recipe), Instant::now());
-        let reason = self.work(reader).unwrap_or_else(|error| {
-            tracing::error!(recipe = label, error = &error as &dyn std::error::Error, "deriving a track failed");
-            "failed"
-        });
-        let frames = self.output.measured(Instant::now()).frames;
-        tracing::debug!(recipe = label, reason, frames, lived = ?started.elapsed(), "derived track ended");
-    }
-
-    fn work(&mut self, mut reader: Reader) -> Result<&'static str, Error> {
-        let seconds = metric::transcode_seconds(self.recipe);
-        let mut unwanted_since = None;
-        let mut priced = Instant::now();
-        while !self.stop.load(Ordering::Acquire) {
-            match reader.read_timeout(POLL) {
-                Some(Read::Frame(frame)) => {
-                    let started = Instant::now();
-                    self.take(&frame, &mut reader)?;
-                    seconds.record(started.elapsed().as_secs_f64());
-                }
-                Some(Read::Skipped(frames)) => self.skipped(frames),
-                Some(Read::Ended) => {
-                    self.finish()?;
-                    return Ok("input_ended");
-                }
-                None => {}
-            }
-            if priced.elapsed() >= PRICE_EVERY {
-                priced = Instant::now();
-                if let Err(spent) = self.follow_price(priced) {
-                    // Its viewers ask again, and are refused the same.
-                    self.refused.count(self.input.id(), self.recipe, priced);
-                    tracing::warn!(
-                        kind = spent.0.name(),
-                        "a conversion ends: its video grew, and the budget of pixels is spent"
-                    );
-                    return Ok("over_budget");
-                }
-            }
-            if self.lease.is_wanted() {
-                unwanted_since = None;
-            } else if unwanted_since.get_or_insert_with(Instant::now).elapsed() >= self.linger
-                && self.lease.try_release()
-            {
-                return Ok("nobody_watches");
-            }
-        }
-        Ok("shutdown")
-    }
-
-    /// Prices the video as it is now. What is passed on costs nothing.
-    fn follow_price(&mut self, now: Instant) -> Result<(), Spent> {
-        let (Some(price), Line::Video(_, line)) = (&mut self.price, &self.line) else { return Ok(()) };
-        price.follow(line.pixel_rate(now).map_or(0, price::of_conversion), now)
-    }
-
-    fn take(&mut self, frame: &Frame, reader: &mut Reader) -> Result<(), Error> {
-        match &mut self.line {
-            Line::Audio(line) => {
-                line.take(frame)?;
-                let lag = Lag::of(frame, &self.input, reader);
-                if lag.time > self.backlog_max {
-                    *reader = self.input.reader(Join::Group);
-                    DropReason::BehindTranscode.count(lag.frames.saturating_sub(reader.backlog()));
-                }
-                Ok(())
-            }
-            Line::Video(_, line) => line.follow(frame, reader),
-        }
-    }
-
-    fn skipped(&mut self, frames: u64) {
-        match &mut self.line {
-            Line::Video(_, line) => line.skipped(frames),
-            Line::Audio(_) => DropReason::BehindTranscode.count(frames), // The line handles the hole like any other.
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), Error> {
-        match &mut self.line {
-            Line::Video(_, line) => line.finish(),
-            Line::Audio(_) => Ok(()),
-        }
     }
 }

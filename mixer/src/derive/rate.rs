@@ -27,12 +27,26 @@ pub(crate) fn wanted_bps(
     encoder_frame_rate: f64,
     most_bps: u64,
 ) -> u64 {
-    let known = measured.frames >= FRAMES_TO_TRUST && measured.frame_rate > 0.0 && measured.bitrate_bps > 0;
-    let frame_rate = if known { measured.frame_rate } else { encoder_frame_rate };
+    let known = is_known(measured);
+    let frame_rate = frame_rate(measured, encoder_frame_rate);
     let pixel_rate = f64::from(pixels) * frame_rate;
     let bps = if known { measured.bitrate_bps as f64 * handicap(codec) } else { pixel_rate * UNKNOWN };
     let bps = bps.clamp(pixel_rate * FEWEST, pixel_rate * MOST).min(most_bps as f64);
+    at_frame_rate(bps, encoder_frame_rate, frame_rate)
+}
+
+/// Returns the bitrate to ask an encoder for that assumes a frame rate, so that it is `bps` at the one that there is.
+pub(crate) fn at_frame_rate(bps: f64, encoder_frame_rate: f64, frame_rate: f64) -> u64 {
     (bps * (encoder_frame_rate / frame_rate).clamp(0.25, 4.0)).round() as u64
+}
+
+/// Returns the frame rate of the input. Until it is known it is taken to be that of the encoder.
+pub(crate) fn frame_rate(measured: &Measured, encoder_frame_rate: f64) -> f64 {
+    if is_known(measured) { measured.frame_rate } else { encoder_frame_rate }
+}
+
+fn is_known(measured: &Measured) -> bool {
+    measured.frames >= FRAMES_TO_TRUST && measured.frame_rate > 0.0 && measured.bitrate_bps > 0
 }
 
 /// Returns whether the bitrate should change to the wanted one.

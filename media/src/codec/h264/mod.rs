@@ -3,9 +3,11 @@
 //! The canonical payload is the NAL units of one access unit with four-byte lengths. Parameter sets are outside of it.
 //! Only the type of slices is read. Nothing is decoded.
 
+mod level;
 mod sps;
 
 pub use super::nal::{NalRanges, from_annex_b, nal_ranges, nal_units, to_annex_b};
+pub use level::level_of;
 pub use sps::Sps;
 pub(crate) use sps::{sample_aspect, video_signal_type};
 

@@ -1,12 +1,11 @@
 //! The encoders of video and their options.
 
 use onmic_media::Codec;
+use onmic_media::feed::PEAK_PERCENT;
 
 /// The most pixels that one thread encodes. With more pixels one thread may be too slow for real time on a slow core.
 /// With fewer, a second thread costs more than it gains.
 const ONE_THREAD_PIXELS: u32 = 1280 * 720;
-/// The peak bitrate in percent of the mean bitrate, over the length of the buffer.
-const PEAK_PERCENT: u64 = 120;
 /// The length of the rate control's buffer. The largest keyframe takes about the bits of this time.
 const BUFFER_MILLIS: u64 = 750;
 
@@ -17,11 +16,14 @@ pub struct VideoSettings {
     pub preset: String,
     /// The profile: `baseline`, `main` or `high`. Browsers offer baseline and main.
     pub profile: String,
+    /// The level to declare, as `level_idc`. With it x264 uses CABAC whatever the preset, so the profile is what it is called, and
+    /// the codec string is known before the encoder is open. `None` leaves both to the encoder.
+    pub level: Option<u8>,
 }
 
 impl Default for VideoSettings {
     fn default() -> Self {
-        Self { preset: "superfast".to_owned(), profile: "main".to_owned() }
+        Self { preset: "superfast".to_owned(), profile: "main".to_owned(), level: None }
     }
 }
 
@@ -83,7 +85,8 @@ impl Backend {
         let threads = if pixels > ONE_THREAD_PIXELS { 2 } else { 1 };
         match self {
             Self::X264 => {
-                vec![
+                let declared = settings.level.map(|level| [("level", level.to_string()), ("coder", "ac".to_owned())]);
+                let options = vec![
                     ("preset", settings.preset.clone()),
                     ("tune", "zerolatency".to_owned()),
                     ("profile", settings.profile.clone()),
@@ -92,7 +95,8 @@ impl Backend {
                     ("g", NEVER.to_string()),
                     ("forced-idr", "1".to_owned()), // A keyframe that is asked for is an IDR, not just an I frame.
                     ("sc_threshold", "0".to_owned()), // x264 adds no keyframes at scene cuts.
-                ]
+                ];
+                options.into_iter().chain(declared.into_iter().flatten()).collect()
             }
             Self::Nvenc => {
                 // NVENC's presets are p1 to p7. It does not know those of x264.
