@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onmic_media::{Codec, Feed, TrackId, TrackKey};
+use onmic_media::{Codec, Feed, Level, TrackId, TrackKey};
 use tokio::sync::watch;
 
 use crate::level::{self, Shown};
@@ -143,8 +143,9 @@ impl Ladders {
         }
         self.0.retain(|ladder| !is_it(&ladder) && age(ladder) < FORGOTTEN_AFTER);
         let levels = level::levels(feed, codec, now).into_iter();
-        let rungs: Arc<[Rung]> =
-            levels.map(|level| Rung { key: level.key, size: level.size, bitrate_bps: level.bitrate_bps }).collect();
+        let rungs: Arc<[Rung]> = levels
+            .map(|Level { key, size, bitrate_bps, on_demand, .. }| Rung { key, size, bitrate_bps, on_demand })
+            .collect();
         self.0.push(Ladder { feed: place, codec, at: now, rungs: rungs.clone() });
         rungs
     }

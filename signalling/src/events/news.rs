@@ -127,7 +127,7 @@ fn layers(now: &Now<'_>) -> Layers {
         height: level.size.map(|(_, height)| height),
         bitrate: level.bitrate_bps,
         frame_rate: (level.frame_rate * 10.0).round() / 10.0,
-        on_demand: false, // All levels are made by the publisher.
+        on_demand: level.on_demand,
     };
     Layers {
         active: now.levels.iter().map(layer).collect(),
@@ -160,6 +160,7 @@ mod tests {
             size,
             frame_rate: 29.97,
             bitrate_bps,
+            on_demand: rendition >= Rendition::FIRST_RUNG.0,
         };
         let shown = Shown { current, pinned: None, estimate_bps: Some(2_000_000), is_carried: true };
         let levels = vec![level(0, Some((1280, 720)), 2_300_000), level(1, None, 800_000)];

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | a level that was chosen by hand stays, whatever the path carries | the viewer asked for it, and is told ([`Decision::is_carried`]) |
 //! | levels larger than the player are left out, but for the smallest that fills it | nobody sees their pixels |
+//! | a small player alone begins no level on demand | encoding one costs the node more than the larger one costs the path that carries it |
 //! | down at once, as far as the estimate says, where the path does not carry the level | each second of waiting is a freeze |
 //! | one level down where packets wait for [`DEBT`] to leave | a burst may be all that it is |
 //! | up only once the estimate carries the level with [`SPARE`] for [`PROVEN`], for which probes are wanted | a guess is a freeze where it is wrong |
@@ -69,6 +70,8 @@ pub struct Rung {
     pub size: Option<(u32, u32)>,
     /// The payload bits per second.
     pub bitrate_bps: u64,
+    /// Whether it is encoded only for those who have it.
+    pub on_demand: bool,
 }
 
 /// What is known of a viewer's path.

@@ -16,7 +16,12 @@ fn level(rendition: u8) -> Pick {
 }
 
 fn ladder() -> [Rung; 3] {
-    let rung = |rendition, size, kbps: u64| Rung { key: key(rendition), size: Some(size), bitrate_bps: kbps * 1000 };
+    let rung = |rendition, size, kbps: u64| Rung {
+        key: key(rendition),
+        size: Some(size),
+        bitrate_bps: kbps * 1000,
+        on_demand: false,
+    };
     [rung(0, (1280, 720), 2300), rung(1, (640, 360), 800), rung(2, (320, 180), 250)]
 }
 

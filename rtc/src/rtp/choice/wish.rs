@@ -59,7 +59,7 @@ impl Wish {
         let fits = |rung: &Rung| self.bitrate_max_bps.is_none_or(|most| rung.bitrate_bps <= most);
         let within = rungs.iter().position(fits).unwrap_or(rungs.len().saturating_sub(1));
         let rungs = &rungs[within..];
-        let last_to_fill = rungs.iter().rposition(|rung| self.fills(rung)).unwrap_or(0);
+        let last_to_fill = rungs.iter().rposition(|rung| !rung.on_demand && self.fills(rung)).unwrap_or(0);
         // The same picture may come at several rates. All that are as large as the smallest that fills the player are of use.
         let of_use = rungs.iter().position(|rung| rungs.get(last_to_fill).is_some_and(|last| last.size == rung.size));
         &rungs[of_use.unwrap_or(0)..]
@@ -84,7 +84,7 @@ mod tests {
 
     fn rung(rendition: u8, size: (u32, u32), kbps: u64) -> Rung {
         let key = TrackKey::new(MediaKind::Video, Rendition(rendition));
-        Rung { key, size: Some(size), bitrate_bps: kbps * 1000 }
+        Rung { key, size: Some(size), bitrate_bps: kbps * 1000, on_demand: false }
     }
 
     fn allowed(wish: Wish) -> Vec<u32> {
@@ -106,6 +106,14 @@ mod tests {
         assert_eq!(player(200, 112), [180]);
         assert_eq!(player(0, 0), [180]);
         assert_eq!(allowed(Wish { height_max: Some(300), ..Wish::default() }), [360, 180]);
+    }
+
+    #[test]
+    fn a_small_player_alone_begins_no_level_on_demand() {
+        let [main, small] = [rung(0, (1280, 720), 2500), Rung { on_demand: true, ..rung(100, (640, 360), 800) }];
+        let wish = Wish { width_max: Some(320), height_max: Some(180), ..Wish::default() };
+        assert_eq!(wish.allowed(&[main, small]), [main, small]);
+        assert_eq!(Wish { bitrate_max_bps: Some(900_000), ..wish }.allowed(&[main, small]), [small]);
     }
 
     #[test]
