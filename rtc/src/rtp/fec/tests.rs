@@ -127,7 +127,7 @@ fn without_number(packet: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the packets of one block that can be made again by taking single missing ones out of the sums, as bits.
-fn recoverable(masks: &[u64], repairs: &[bool], mut missing: u64) -> u64 {
+pub(in crate::rtp) fn recoverable(masks: &[u64], repairs: &[bool], mut missing: u64) -> u64 {
     let lost = missing;
     loop {
         let alone = masks.iter().zip(repairs).map(|(mask, _)| mask & missing).zip(repairs);

@@ -11,6 +11,7 @@
 //! | spacing of copies | 10 ms, or as long as two bursts last, 40 ms at most | a copy beside the first is lost with it |
 //! | budget | 50 % of the stream; from 2 copies on, 1.5 times what these need on top, and what protection takes; 200 % at most | repeats are lost as well |
 //! | protection | light from 2 % loss, medium from 8 %, strong from 20 % | where a round takes longer than a frame can wait (a round trip of 40 ms, or 8 % loss), because repeats cost less than parity that nobody needs |
+//! | stronger protection | the level with the least hold, where 1 Mbit/s of repair packets counts as 100 ms | a small stream buys a round of hold for 100 kbit/s, and a large one would fill the path that loses packets already |
 //! | redundancy of audio | the fewest earlier packets that leave a fifteenth of the loss, or 0.3 %, 7 at most | 0.7 % at 10 % of loss, 2 % at 30 %; each one costs the rate of the audio once more |
 //! | distance of these | the shortest at which they suffice, 3 packets at most | packets beside each other are lost together in bursts, but a copy that is far behind comes late for a receiver with a short buffer |
 //! | hold, so that video is fluent | until 59 of 60 frames are complete | 29.5 of 30 frames are shown in time |
@@ -20,10 +21,12 @@
 //! no protection: its viewer gets the same bytes as if nothing here existed.
 //!
 //! The n-th round of a packet ends after `DETECT + round trip + 2 × variation + (n - 1) × round`, with the time of a round as
-//! the receiver paces its requests ([`Path::round`]).
+//! the receiver paces its requests ([`Path::round`]). Those few frames that need so many rounds that they might freeze seldom
+//! lost the last packet of all, so `DETECT` is not added there.
 
 use std::time::Duration;
 
+use super::left;
 use crate::rtp::fec::Protection;
 use crate::rtp::red::{DEPTH_MAX, Redundancy, STRIDE_MAX};
 
@@ -45,12 +48,18 @@ const TICK: Duration = Duration::from_millis(10);
 pub const RTT_UNKNOWN: Duration = Duration::from_millis(50);
 /// One in this many frames may be late: 29.5 of 30 are shown in time.
 const LATE_FRAMES: f32 = 1.0 / 60.0;
-/// The number of packets that may be later than [`LATE`], in a second.
-const LATE_PACKETS: f32 = 1.0 / 60.0;
+/// The number of frames that may be later than [`LATE`], in a second.
+const FROZEN_FRAMES: f32 = 1.0 / 60.0;
 /// A frame that is this late makes no freeze.
-const LATE: Duration = Duration::from_millis(120);
+const LATE: Duration = Duration::from_millis(150);
 /// The frames of a second that packets are spread over.
 const FRAMES: f32 = 30.0;
+/// A failure that is more frequent than expected by less than this factor, and a run that is shorter, is chance.
+const CHANCE: f32 = 1.5;
+/// The hold that a megabit per second of repair packets has to save.
+const PRICE: Duration = Duration::from_millis(100);
+/// The bits of a packet of video, about.
+const PACKET_BITS: f32 = 8000.0;
 /// The most rounds that are waited for: a browser asks ten times.
 const ROUNDS_MAX: u32 = 10;
 /// The share of the lost audio that is left to concealment.
@@ -145,7 +154,11 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
         _ => 1,
     };
     let spacing = spacing(path);
-    let protection = if allowed.protection { protection(path, loss) } else { Protection::None };
+    let hold = |protection: Protection| match allowed.repairs {
+        true => hold(path, (copies, spacing), loss, protection).min(allowed.hold),
+        false => Duration::ZERO,
+    };
+    let protection = if allowed.protection { protection(path, loss, hold) } else { Protection::None };
     let needed = if copies > 1 { loss * f32::from(copies) * 1.5 } else { 0.0 };
     Mix {
         copies,
@@ -153,10 +166,7 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
         budget: (BUDGET + needed + protection.share()).min(BUDGET_MAX),
         protection,
         redundancy: if allowed.redundancy { redundancy(path, loss) } else { Redundancy::NONE },
-        hold: match allowed.repairs {
-            true => hold(path, (copies, spacing), (loss, residual(protection, loss))).min(allowed.hold),
-            false => Duration::ZERO,
-        },
+        hold: hold(protection),
     }
 }
 
@@ -167,6 +177,11 @@ impl Path {
         self.round_trip.unwrap_or(RTT_UNKNOWN).max(by_receiver) + TICK
     }
 
+    /// Returns the packets of video in a second, within bounds.
+    fn packets(&self) -> f32 {
+        if self.packets_per_second.is_finite() { self.packets_per_second.clamp(0.0, PACKETS_MAX) } else { 0.0 }
+    }
+
     /// Returns the time from the arrival of a packet, if it had not been lost, to the end of its n-th round.
     fn after(&self, rounds: u32, (copies, spacing): (u8, Duration)) -> Duration {
         let first = DETECT + self.round_trip.unwrap_or(RTT_UNKNOWN) + 2 * self.variation;
@@ -174,15 +189,17 @@ impl Path {
     }
 }
 
-/// Returns how long frames have to be held back.
-///
-/// `loss` is that of packets, and what protection leaves of it.
-fn hold(path: &Path, repeats: (u8, Duration), (loss, left): (f32, f32)) -> Duration {
-    // The way of the requests is taken to lose as much. Where more repeats than that are asked for again, that counts.
-    let failure = (1.0 - (1.0 - loss) * (1.0 - loss.powi(repeats.0.into()))).max(path.asked_again).min(0.95);
-    let events = path.packets_per_second.clamp(0.0, PACKETS_MAX) * left / path.burst.max(1.0);
-    let fluent = rounds(events / FRAMES, failure, LATE_FRAMES).map(|rounds| path.after(rounds, repeats));
-    let whole = rounds(events, failure, LATE_PACKETS).map(|rounds| path.after(rounds, repeats).saturating_sub(LATE));
+/// Returns how long frames have to be held back if they are protected like this.
+fn hold(path: &Path, repeats: (u8, Duration), loss: f32, protection: Protection) -> Duration {
+    // The way of the requests is taken to lose as much. Where far more repeats than that are asked for again, that counts.
+    let failure = 1.0 - (1.0 - loss) * (1.0 - loss.powi(repeats.0.into()));
+    let failure = if path.asked_again > failure * CHANCE { path.asked_again } else { failure }.min(0.95);
+    let packets = path.packets() / FRAMES;
+    let burst = if path.burst >= CHANCE { path.burst } else { 1.0 };
+    let lacking = left::frames(protection, packets, loss, burst).unwrap_or(packets * loss / burst);
+    let fluent = rounds(lacking, failure, LATE_FRAMES).map(|rounds| path.after(rounds, repeats));
+    let frozen = rounds(lacking * FRAMES, failure, FROZEN_FRAMES).map(|rounds| path.after(rounds, repeats));
+    let whole = frozen.map(|after| after.saturating_sub(DETECT + LATE));
     fluent.max(whole).unwrap_or(Duration::ZERO)
 }
 
@@ -200,31 +217,24 @@ fn spacing(path: &Path) -> Duration {
     Duration::from_secs_f32(bursts.min(1.0)).clamp(SPACING.0, SPACING.1)
 }
 
-fn protection(path: &Path, loss: f32) -> Protection {
+fn protection(path: &Path, loss: f32, hold: impl Fn(Protection) -> Duration) -> Protection {
     const LONG: Duration = Duration::from_millis(40);
     let is_far = path.round_trip.unwrap_or(RTT_UNKNOWN) >= LONG;
-    match loss {
-        _ if path.queued >= QUEUED => Protection::None,
+    let least = match loss {
+        _ if path.queued >= QUEUED => return Protection::None,
         _ if loss >= LOSS_THRICE => Protection::Strong,
         _ if loss >= 0.08 => Protection::Medium,
         _ if loss >= 0.02 && is_far => Protection::Light,
-        _ => Protection::None,
-    }
-}
-
-/// Returns the share of packets that are still lost: about those of which another is lost among as many as one repair packet is sent for.
-fn residual(protection: Protection, loss: f32) -> f32 {
-    let group = match protection {
-        Protection::None => return loss,
-        Protection::Light => 10,
-        Protection::Medium => 4,
-        Protection::Strong => 2,
+        _ => return Protection::None,
     };
-    loss * (1.0 - (1.0 - loss).powi(group))
+    let rate = path.packets() * PACKET_BITS;
+    let price = |protection: Protection| hold(protection) + PRICE.mul_f32(rate * protection.share() / 1e6);
+    let stronger = Protection::ALL.into_iter().filter(|protection| *protection >= least);
+    stronger.min_by_key(|protection| price(*protection)).unwrap_or(least)
 }
 
 fn redundancy(path: &Path, loss: f32) -> Redundancy {
-    let packets = 1.0 + path.packets_per_second.clamp(0.0, PACKETS_MAX) * AUDIO_PACKET.as_secs_f32();
+    let packets = 1.0 + path.packets() * AUDIO_PACKET.as_secs_f32();
     let burst = if path.burst.is_finite() { path.burst.max(1.0) } else { 1.0 };
     // The loss of a packet that is sent `stride` packets after a lost one: by the same burst, or by chance.
     let again = |stride: u8| loss + (1.0 - loss) * (1.0 - 1.0 / burst).powf(packets * f32::from(stride));
@@ -302,6 +312,14 @@ mod tests {
     }
 
     #[test]
+    fn a_small_stream_gets_stronger_protection_for_a_shorter_hold() {
+        let mixes = [120.0, 270.0]
+            .map(|packets_per_second| decide(&Path { packets_per_second, ..path(10.0, 100) }, &ALL))
+            .map(|mix| (mix.protection, mix.hold.as_millis()));
+        assert_eq!(mixes, [(Protection::Strong, 145), (Protection::Medium, 180)]);
+    }
+
+    #[test]
     fn a_viewer_that_asks_for_nothing_is_not_made_to_wait() {
         let mix = decide(&path(30.0, 100), &Allowed { repairs: false, ..REPAIRS });
         assert_eq!((mix.copies, mix.hold), (1, Duration::ZERO));
@@ -353,10 +371,10 @@ mod tests {
 
     /// By loss (1, 5, 10, 30, 50, 70 %) and round trip, without a limit.
     const HOLDS: [[u128; 4]; 6] = [
-        [55, 85, 135, 525],
-        [95, 155, 255, 845],
-        [95, 155, 355, 1155],
-        [195, 405, 805, 2405],
+        [55, 85, 135, 460],
+        [95, 155, 255, 780],
+        [95, 155, 290, 1090],
+        [195, 345, 740, 2340],
         [345, 645, 1145, 3145],
         [345, 645, 1145, 3145],
     ];

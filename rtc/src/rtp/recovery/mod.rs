@@ -8,6 +8,7 @@
 //!
 //! [`Sender`](super::Sender) carries the repeats and the hold out. A viewer without loss has no `Recovery`.
 
+mod left;
 mod mix;
 
 use std::time::{Duration, Instant};

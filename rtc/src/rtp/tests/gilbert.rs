@@ -4,7 +4,7 @@ use super::fixture::Random;
 
 /// The losses of one direction: Gilbert's model, whose bad state loses all packets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     percent: u64,
     /// The mean length of a run of lost packets. 1 means that losses are independent.
     burst: u64,
@@ -12,12 +12,12 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn new(percent: u64, burst: u64) -> Self {
+    pub(crate) fn new(percent: u64, burst: u64) -> Self {
         Self { percent, burst, is_bad: false }
     }
 
     /// Returns whether the next packet is lost.
-    pub(super) fn next(&mut self, random: &mut Random) -> bool {
+    pub(crate) fn next(&mut self, random: &mut Random) -> bool {
         const MILLION: u64 = 1_000_000;
         if self.burst <= 1 {
             return random.chance(self.percent);

@@ -3,7 +3,7 @@
 
 mod beside;
 pub(crate) mod fixture;
-mod gilbert;
+pub(crate) mod gilbert;
 mod interop;
 mod layout;
 mod levels;
