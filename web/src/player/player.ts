@@ -12,6 +12,7 @@ import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency } from './latency';
 import { LevelControl } from './level_control';
 import { AUDIO_ONLY, AUTOMATIC, type Level, type LevelChoice, type Levels } from './levels';
+import { watchNetworkChange } from './network_change';
 import { NetworkWatch } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
@@ -251,7 +252,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.#tickedAt = browserNow();
     this.#ticker = setInterval(() => this.#tick(), MEASURE_MS);
     document.addEventListener('visibilitychange', () => this.#onVisibility(), { signal });
-    window.addEventListener('online', () => this.#apply({ kind: 'online' }), { signal });
+    watchNetworkChange((isBack) => this.#apply({ kind: isBack ? 'online' : 'other_network' }), signal);
     window.addEventListener('pageshow', (event) => event.persisted && this.#wake(), { signal });
     const unwatch = watchSize(this.container, (size) => this.#levels.setSize(size));
     signal.addEventListener('abort', unwatch);
@@ -301,7 +302,7 @@ export class Player extends Emitter<PlayerEvents> {
       case 'open_whep':
         return this.#openWhep();
       case 'restart_whep':
-        this.#whep?.watch.expect();
+        if (!effect.early) this.#whep?.watch.expect();
         void this.#whep?.session.restartIce();
         return;
       case 'close_whep':
@@ -343,7 +344,7 @@ export class Player extends Emitter<PlayerEvents> {
       audioAlone: () => apply({ kind: 'whep_audio' }),
       down: () => apply({ kind: 'whep_down' }),
       lost: () => apply({ kind: 'whep_lost' }),
-      restartFailed: () => apply({ kind: 'whep_restart_failed' }),
+      restartFailed: (unreachable) => apply({ kind: 'whep_restart_failed', unreachable }),
       levels: (levels) => this.#toldLevels(live, levels),
       unsupported: () => apply({ kind: 'whep_unsupported' }),
       refused: ({ status, title, detail, retryAfterMs }) => {

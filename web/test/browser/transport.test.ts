@@ -102,6 +102,24 @@ it('a_lost_session_is_replaced', async () => {
   await shows(page, 'whep');
 });
 
+it('another_network_restarts_ice_by_patch_and_the_session_plays_on', async () => {
+  node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
+  const page = await node.open('/watch/demo');
+  await shows(page, 'whep');
+  await page.evaluate(() => {
+    window.states = [];
+    window.onmicPlayer?.on('state', ({ state }) => window.states.push(state));
+    window.dispatchEvent(new Event('online'));
+  });
+  await until(() => node.server.count('PATCH', /^\/whep/) === 1, 'the restart');
+  await page.waitForTimeout(3000); // Longer than a stall is put up with.
+  const before = await page.evaluate(() => window.onmicPlayer?.video.currentTime ?? 0);
+  await page.waitForFunction((before) => (window.onmicPlayer?.video.currentTime ?? 0) > before + 0.3, before);
+  expect(await page.evaluate(() => window.states)).toEqual([]);
+  expect([node.server.count('POST', /^\/whep\/demo$/), node.server.count('PATCH', /^\/whep/)]).toEqual([1, 1]);
+  expect(node.server.count('GET', /^\/hls/)).toBe(0);
+});
+
 it('the_chosen_transport_is_kept_and_can_be_changed_during_playback', async () => {
   node.server.rooms.set('demo', { whep: 'peer', hls: true, state: 'live' });
   const page = await node.open('/watch/demo?transport=hls');
