@@ -12,11 +12,12 @@ import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency } from './latency';
 import { LevelControl } from './level_control';
 import { AUDIO_ONLY, AUTOMATIC, type Level, type LevelChoice, type Levels } from './levels';
+import { end, type Live, type Measurable } from './live';
 import { watchNetworkChange } from './network_change';
 import { NetworkWatch } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
-import type { PlayerEvents, PlayerOptions } from './player_options';
+import { delayOf, type PlayerEvents, type PlayerOptions, savesData } from './player_options';
 import { watchSize } from './player_size';
 import { type PromiseWithResolver, promiseWithResolver } from './resolver';
 import { askRoom } from './room_state';
@@ -40,16 +41,6 @@ const WHEP_STALL_MS = 2000;
 const HLS_STALL_MS = 6000; // hls.js nudges a stalled element by itself after 1 s, and reloads after a few tries.
 const MEASURE_MS = 500;
 const ASLEEP_MS = 5000; // If a timer is this late, the machine has slept.
-
-/** A session, together with the watches of its frames and of its network. */
-interface Live<S extends Session> {
-  session: S;
-  watch: FrameWatch;
-  network: NetworkWatch;
-  picture: Picture | null;
-  pictures: number;
-  unwatch: () => void;
-}
 
 export class Player extends Emitter<PlayerEvents> {
   readonly #endpoint: Endpoint;
@@ -582,24 +573,3 @@ export class Player extends Emitter<PlayerEvents> {
 }
 
 const NOTHING_READ = { latency: null, readings: null };
-
-type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
-
-const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX_MS in names/src/playout.rs. The node refuses more.
-
-function delayOf(asked: number | undefined): number | undefined {
-  return asked === undefined || Number.isNaN(asked)
-    ? undefined
-    : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
-}
-
-/** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
-function savesData(): boolean {
-  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
-}
-
-function end<S extends Session>(live: Live<S> | null): null {
-  live?.unwatch();
-  live?.session.close();
-  return null;
-}
