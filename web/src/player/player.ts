@@ -4,6 +4,7 @@
 // `close` no timer, listener, request or peer connection is left.
 
 import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
+import { Descent } from './descent';
 import { Emitter } from './emitter';
 import { Endpoint } from './endpoint';
 import { Figures } from './figures';
@@ -14,7 +15,7 @@ import { LevelControl } from './level_control';
 import { AUDIO_ONLY, AUTOMATIC, type Level, type LevelChoice, type Levels } from './levels';
 import { end, type Live, type Measurable } from './live';
 import { watchNetworkChange } from './network_change';
-import { NetworkWatch } from './network_watch';
+import { NetworkWatch, type Verdict } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
 import { delayOf, type PlayerEvents, type PlayerOptions, savesData } from './player_options';
@@ -58,6 +59,7 @@ export class Player extends Emitter<PlayerEvents> {
   #fallback: Reason | null = null;
   #usualFps: number | null = null;
   readonly #levels: LevelControl;
+  readonly #descent = new Descent();
   #started: PromiseWithResolver | null = null;
   #mic: Mic | null = null;
 
@@ -538,10 +540,30 @@ export class Player extends Emitter<PlayerEvents> {
   #judge({ session }: Measurable, { network }: SessionReadings): void {
     const live = session === this.#whep?.session ? this.#whep : session === this.#hls?.session ? this.#hls : null;
     if (!live || document.hidden) return;
-    const verdict = live.network.sample(network, performance.now());
+    const sampled = live.network.sample(network, performance.now());
     if (live === this.#whep) this.#usualFps = live.network.usualFps ?? this.#usualFps;
+    const shown = live === this.#whep && this.transport === 'whep';
+    const verdict = shown ? this.#tryLower(live, sampled) : sampled;
     if (verdict.poor !== null || verdict.fit !== null)
       this.#apply({ kind: live === this.#whep ? 'whep_judged' : 'hls_judged', verdict });
+  }
+
+  /** Lets the level fall where the network does not carry the session, and returns what is then left of the verdict. */
+  #tryLower(live: Live<Session>, verdict: Verdict): Verdict {
+    const levels = this.#levels.of(live.session);
+    const { leave, anew, maxBitrate } = this.#descent.judge(
+      verdict,
+      levels,
+      this.#levels.isAutomatic,
+      performance.now(),
+    );
+    this.#levels.setMaxBitrate(maxBitrate);
+    if (anew) {
+      // A lower level may have fewer frames.
+      const fps = levels.list.find(({ key }) => key === levels.current)?.frameRate ?? Number.POSITIVE_INFINITY;
+      live.network = new NetworkWatch(this.#usualFps && Math.min(this.#usualFps, fps));
+    }
+    return leave ? verdict : { ...verdict, poor: null };
   }
 
   #emitLatency(read: Latency): void {
