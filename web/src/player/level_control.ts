@@ -94,8 +94,9 @@ export class LevelControl {
     this.#ask({ ...this.#wish, size });
   }
 
+  /** Bounds the automatic choice until the viewer chooses a level. */
   setMaxBitrate(maxBitrate: number | null): void {
-    this.#ask({ ...this.#wish, maxBitrate });
+    if (maxBitrate !== this.#wish.maxBitrate) this.#ask({ ...this.#wish, maxBitrate });
   }
 
   get #levels(): Levels {

@@ -4,6 +4,7 @@
 // `close` no timer, listener, request or peer connection is left.
 
 import type { Mic, MicChange, MicOptions, SwitchReport } from '../room/mic';
+import { Descent } from './descent';
 import { Emitter } from './emitter';
 import { Endpoint } from './endpoint';
 import { Figures } from './figures';
@@ -12,10 +13,12 @@ import { type HlsListener, HlsSession } from './hls_session';
 import type { Latency } from './latency';
 import { LevelControl } from './level_control';
 import { AUDIO_ONLY, AUTOMATIC, type Level, type LevelChoice, type Levels } from './levels';
-import { NetworkWatch } from './network_watch';
+import { end, type Live, type Measurable } from './live';
+import { watchNetworkChange } from './network_change';
+import { NetworkWatch, type Verdict } from './network_watch';
 import { browserNow, NodeClock } from './node_clock';
 import { type Picture, watchPictures } from './pictures';
-import type { PlayerEvents, PlayerOptions } from './player_options';
+import { delayOf, type PlayerEvents, type PlayerOptions, savesData } from './player_options';
 import { watchSize } from './player_size';
 import { type PromiseWithResolver, promiseWithResolver } from './resolver';
 import { askRoom } from './room_state';
@@ -40,16 +43,6 @@ const HLS_STALL_MS = 6000; // hls.js nudges a stalled element by itself after 1 
 const MEASURE_MS = 500;
 const ASLEEP_MS = 5000; // If a timer is this late, the machine has slept.
 
-/** A session, together with the watches of its frames and of its network. */
-interface Live<S extends Session> {
-  session: S;
-  watch: FrameWatch;
-  network: NetworkWatch;
-  picture: Picture | null;
-  pictures: number;
-  unwatch: () => void;
-}
-
 export class Player extends Emitter<PlayerEvents> {
   readonly #endpoint: Endpoint;
   readonly #choice: TransportChoice;
@@ -66,6 +59,7 @@ export class Player extends Emitter<PlayerEvents> {
   #fallback: Reason | null = null;
   #usualFps: number | null = null;
   readonly #levels: LevelControl;
+  readonly #descent = new Descent();
   #started: PromiseWithResolver | null = null;
   #mic: Mic | null = null;
 
@@ -251,7 +245,7 @@ export class Player extends Emitter<PlayerEvents> {
     this.#tickedAt = browserNow();
     this.#ticker = setInterval(() => this.#tick(), MEASURE_MS);
     document.addEventListener('visibilitychange', () => this.#onVisibility(), { signal });
-    window.addEventListener('online', () => this.#apply({ kind: 'online' }), { signal });
+    watchNetworkChange((isBack) => this.#apply({ kind: isBack ? 'online' : 'other_network' }), signal);
     window.addEventListener('pageshow', (event) => event.persisted && this.#wake(), { signal });
     const unwatch = watchSize(this.container, (size) => this.#levels.setSize(size));
     signal.addEventListener('abort', unwatch);
@@ -301,7 +295,7 @@ export class Player extends Emitter<PlayerEvents> {
       case 'open_whep':
         return this.#openWhep();
       case 'restart_whep':
-        this.#whep?.watch.expect();
+        if (!effect.early) this.#whep?.watch.expect();
         void this.#whep?.session.restartIce();
         return;
       case 'close_whep':
@@ -343,7 +337,7 @@ export class Player extends Emitter<PlayerEvents> {
       audioAlone: () => apply({ kind: 'whep_audio' }),
       down: () => apply({ kind: 'whep_down' }),
       lost: () => apply({ kind: 'whep_lost' }),
-      restartFailed: () => apply({ kind: 'whep_restart_failed' }),
+      restartFailed: (unreachable) => apply({ kind: 'whep_restart_failed', unreachable }),
       levels: (levels) => this.#toldLevels(live, levels),
       unsupported: () => apply({ kind: 'whep_unsupported' }),
       refused: ({ status, title, detail, retryAfterMs }) => {
@@ -546,10 +540,30 @@ export class Player extends Emitter<PlayerEvents> {
   #judge({ session }: Measurable, { network }: SessionReadings): void {
     const live = session === this.#whep?.session ? this.#whep : session === this.#hls?.session ? this.#hls : null;
     if (!live || document.hidden) return;
-    const verdict = live.network.sample(network, performance.now());
+    const sampled = live.network.sample(network, performance.now());
     if (live === this.#whep) this.#usualFps = live.network.usualFps ?? this.#usualFps;
+    const shown = live === this.#whep && this.transport === 'whep';
+    const verdict = shown ? this.#tryLower(live, sampled) : sampled;
     if (verdict.poor !== null || verdict.fit !== null)
       this.#apply({ kind: live === this.#whep ? 'whep_judged' : 'hls_judged', verdict });
+  }
+
+  /** Lets the level fall where the network does not carry the session, and returns what is then left of the verdict. */
+  #tryLower(live: Live<Session>, verdict: Verdict): Verdict {
+    const levels = this.#levels.of(live.session);
+    const { leave, anew, maxBitrate } = this.#descent.judge(
+      verdict,
+      levels,
+      this.#levels.isAutomatic,
+      performance.now(),
+    );
+    this.#levels.setMaxBitrate(maxBitrate);
+    if (anew) {
+      // A lower level may have fewer frames.
+      const fps = levels.list.find(({ key }) => key === levels.current)?.frameRate ?? Number.POSITIVE_INFINITY;
+      live.network = new NetworkWatch(this.#usualFps && Math.min(this.#usualFps, fps));
+    }
+    return leave ? verdict : { ...verdict, poor: null };
   }
 
   #emitLatency(read: Latency): void {
@@ -581,24 +595,3 @@ export class Player extends Emitter<PlayerEvents> {
 }
 
 const NOTHING_READ = { latency: null, readings: null };
-
-type Measurable = Pick<Live<Session>, 'session' | 'picture' | 'pictures'>;
-
-const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX_MS in names/src/playout.rs. The node refuses more.
-
-function delayOf(asked: number | undefined): number | undefined {
-  return asked === undefined || Number.isNaN(asked)
-    ? undefined
-    : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
-}
-
-/** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
-function savesData(): boolean {
-  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
-}
-
-function end<S extends Session>(live: Live<S> | null): null {
-  live?.unwatch();
-  live?.session.close();
-  return null;
-}

@@ -1,4 +1,4 @@
-// Defines what a page gives to the player, and the events that it gets from it.
+// Defines what a page gives to the player, within its bounds, and the events that it gets from it.
 
 import type { MicChange, SwitchReport } from '../room/mic';
 import type { AvSync } from './endpoint';
@@ -62,4 +62,17 @@ export interface PlayerEvents {
   switch: SwitchReport;
   /** An attempt failed. The player goes on trying unless `fatal` is true. */
   error: { transport: Transport; status: number; reason: Reason; detail: string; fatal: boolean };
+}
+
+const PLAYOUT_DELAY_MAX_MS = 2000; // As PLAYOUT_DELAY_MAX_MS in names/src/playout.rs. The node refuses more.
+
+export function delayOf(asked: number | undefined): number | undefined {
+  return asked === undefined || Number.isNaN(asked)
+    ? undefined
+    : Math.round(Math.min(Math.max(asked, 0), PLAYOUT_DELAY_MAX_MS));
+}
+
+/** Returns whether the viewer has asked the browser to save data. Not all browsers tell. */
+export function savesData(): boolean {
+  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
 }

@@ -10,9 +10,13 @@
 // and takes over with its first frame. When WHEP is tried again beside LL-HLS, it plays unseen until it is judged to be fit.
 // If LL-HLS turns out to be worse than WHEP was, the viewer goes back at once. None of this happens to a viewer who chose the
 // transport, on a hidden page, or on mic.
+//
+// When the network may have become another one, ICE is restarted at once. A session whose frames stopped is kept as long as the
+// restart may succeed, with its last frame (restart.ts). If LL-HLS plays before that, the session is on trial beside it.
 
 import { backoffMs } from './backoff';
 import type { Verdict } from './network_watch';
+import { Restart } from './restart';
 import {
   type Choice,
   type Effect,
@@ -38,6 +42,7 @@ export class TransportChoice {
   #shown: Transport = 'none';
   #visible = true;
   #parked: Transport | null = null; // The transport that was shown before, while parked.
+  #ice: Restart | null = null; // The newest ICE restart of the WHEP session, until frames come again.
   #reopened = false; // The shown WHEP session was lost, and one new session is being opened to replace it.
   #notLiveSeen = 0;
   #received = { audio: false, video: false };
@@ -124,6 +129,10 @@ export class TransportChoice {
       case 'online':
       case 'woke':
         this.#hurry(input.kind === 'online', now);
+        if (input.kind === 'online') this.#restartEarly(now);
+        return;
+      case 'other_network':
+        this.#restartEarly(now);
         return;
       case 'visible':
         this.#visible = input.visible;
@@ -161,9 +170,10 @@ export class TransportChoice {
         this.#whepGivesUp('unsupported', now);
         return;
       case 'whep_down':
+        if (this.#whep.phase === 'restarting') return;
         if (this.#trial) this.#whepFails('blocked', now);
         else if (this.#whep.phase === 'playing' || this.#whep.phase === 'held') this.#restart(now);
-        else if (this.#whepOpening() && this.#whep.phase !== 'restarting') this.#whepFails('blocked', now);
+        else if (this.#whepOpening()) this.#whepFails('blocked', now);
         return;
       case 'whep_lost':
         this.#whepLost(now);
@@ -174,7 +184,7 @@ export class TransportChoice {
         else if (this.#whep.phase === 'playing' && this.#alone !== 'still') this.#hold('whep', now);
         return;
       case 'whep_restart_failed':
-        if (this.#whep.phase === 'restarting') this.#reopen(now);
+        this.#restartFailed(input.unreachable === true, now);
         return;
       case 'whep_judged':
         this.#whepJudged(input.verdict, now);
@@ -282,6 +292,7 @@ export class TransportChoice {
   #whepPlays(now: number): void {
     if (this.#whep.phase === 'off' || this.#whep.phase === 'resting' || this.#whep.phase === 'given_up') return;
     this.#flows = true;
+    if (this.#whep.phase !== 'playing') this.#ice = null;
     if (this.#alone === 'still' && this.#whep.phase === 'playing') return;
     const begins = this.#whep.phase !== 'playing';
     if (begins) this.#whep.playingSince = now;
@@ -368,8 +379,7 @@ export class TransportChoice {
       return this.#whepPlays(now);
     }
     const shown = this.#choice === 'auto' && this.#shown === 'whep' && this.#whepOpen() && this.#alone === 'no';
-    const hlsMay = this.#hls.phase === 'off' || (this.#hls.phase === 'resting' && now >= this.#hls.until);
-    if (!poor || !shown || !hlsMay || !this.#visible || now < this.#keptUntil) return;
+    if (!poor || !shown || !this.#hlsMayOpen(now) || !this.#visible || now < this.#keptUntil) return;
     if (now - this.#whep.playingSince > this.#timing.steadyMs) this.#doubts = 0;
     this.#openHls(now);
     this.#leaving = { reason: poor, harm };
@@ -404,9 +414,38 @@ export class TransportChoice {
     // A session that is being left for LL-HLS is not repaired, unless LL-HLS fails.
     if (this.#leaving) return this.#whepEnters('held', now + this.#timing.askRoomMs);
     this.#alone = 'no';
-    this.#whepEnters('restarting', now + this.#timing.restartMs);
+    const fresh = this.#ice?.isFresh(now) ? this.#ice : null;
+    this.#ice = fresh ?? new Restart(this.#timing, now);
+    this.#whepEnters('restarting', this.#ice.deadline);
     if (this.#shown === 'whep') this.#tell('recovering', 'stalled');
-    this.#effects.push({ do: 'restart_whep' });
+    if (!fresh) this.#effects.push({ do: 'restart_whep' });
+  }
+
+  /** The network may be another one, on which the session goes on after a restart. Frames may not have stopped yet. */
+  #restartEarly(now: number): void {
+    const { phase } = this.#whep;
+    if ((phase !== 'playing' && phase !== 'held' && phase !== 'restarting') || this.#ice?.isFresh(now)) return;
+    this.#ice = new Restart(this.#timing, now);
+    if (phase === 'restarting') this.#whep.until = this.#ice.deadline;
+    this.#effects.push({ do: 'restart_whep', ...(phase === 'playing' ? { early: true } : {}) });
+  }
+
+  #restartFailed(unreachable: boolean, now: number): void {
+    if (this.#whep.phase !== 'restarting')
+      this.#ice = null; // If frames stop, it is tried again.
+    else if (!unreachable || !this.#ice) this.#reopen(now);
+    else {
+      this.#ice.unreachable(now);
+      this.#whep.until = this.#ice.deadline;
+    }
+  }
+
+  #restartDue(now: number): void {
+    const step = this.#ice ? this.#ice.due(now) : 'over';
+    if (!this.#ice || step === 'over') return this.#reopen(now);
+    this.#whep.until = this.#ice.deadline;
+    if (step === 'again') this.#effects.push({ do: 'restart_whep' });
+    if (step === 'standby' && this.#choice === 'auto' && this.#hlsMayOpen(now)) this.#openHls(now);
   }
 
   /** The node ended the session. Its answer to a new offer tells whether the room has ended too. */
@@ -422,7 +461,7 @@ export class TransportChoice {
 
   /** The session cannot be repaired. Opens a new one, but only once in a row. */
   #reopen(now: number): void {
-    if (this.#reopened || this.#hls.phase === 'opening') return this.#whepFails('stalled', now);
+    if (this.#reopened || this.#trial || this.#hls.phase === 'opening') return this.#whepFails('stalled', now);
     this.#reopened = true;
     this.#effects.push({ do: 'close_whep' });
     this.#openWhep(now);
@@ -442,7 +481,7 @@ export class TransportChoice {
         this.#effects.push({ do: 'ask_room' });
         return;
       case 'restarting':
-        return this.#reopen(now);
+        return this.#restartDue(now);
       case 'held':
         if (this.#reason !== 'interrupted') return this.#restart(now);
         this.#whep.until = now + this.#timing.askRoomMs;
@@ -501,10 +540,11 @@ export class TransportChoice {
     this.#hls.playingSince = now;
     this.#hls.failures = 0;
     this.#notLiveSeen = 0;
-    const { reason } = this.#leaving ?? {};
-    this.#show('hls', reason ?? this.#whyNotWhep);
+    const restarts = this.#whep.phase === 'restarting';
+    this.#show('hls', this.#leaving?.reason ?? this.#whyNotWhep ?? (restarts ? 'stalled' : undefined));
     if (this.#choice === 'hls') this.#whepEnters('off', NEVER, true);
-    else this.#leave(now);
+    else if (this.#leaving) this.#leave(now);
+    else if (this.#choice === 'auto') this.#trial = restarts;
     this.#hlsEnters('playing', NEVER);
     this.#tell('playing');
   }
@@ -630,6 +670,7 @@ export class TransportChoice {
       this.#effects.push({ do: 'close_whep', ...(close === true ? {} : { reason: close }) });
     if (typeof close === 'string') this.#whyNotWhep = close;
     if (phase === 'resting' || phase === 'off' || phase === 'given_up') this.#trial = false;
+    if (phase !== 'playing' && phase !== 'held' && phase !== 'restarting') this.#ice = null;
     this.#whep.phase = phase;
     this.#whep.until = until;
   }
@@ -639,6 +680,10 @@ export class TransportChoice {
     if (phase !== 'opening') this.#leaving = null;
     this.#hls.phase = phase;
     this.#hls.until = until;
+  }
+
+  #hlsMayOpen(now: number): boolean {
+    return this.#hls.phase === 'off' || (this.#hls.phase === 'resting' && now >= this.#hls.until);
   }
 
   #whepOpen(): boolean {

@@ -3,6 +3,7 @@
 
 import type { Backoff } from './backoff';
 import type { Poor, Verdict } from './network_watch';
+import type { RestartTiming } from './restart';
 
 /** `mic` is the return feed of a person on mic, by WHEP. This state machine does not own its sessions. */
 export type Transport = 'whep' | 'hls' | 'mic' | 'none';
@@ -49,6 +50,7 @@ export type Input =
   | { kind: 'close' }
   | { kind: 'prefer'; choice: Choice }
   | { kind: 'online' } // The network is back.
+  | { kind: 'other_network' } // The browser uses another network now.
   | { kind: 'woke' } // The page was hidden, or the machine slept.
   | { kind: 'visible'; visible: boolean }
   | { kind: 'park' } // The return feed is shown, so the sessions of the program end.
@@ -64,7 +66,7 @@ export type Input =
   | { kind: 'whep_down' }
   | { kind: 'whep_lost' }
   | { kind: 'whep_stalled' }
-  | { kind: 'whep_restart_failed' }
+  | { kind: 'whep_restart_failed'; unreachable?: boolean } // The node refused, or no answer came.
   | { kind: 'whep_judged'; verdict: Verdict } // How well the network carries the session.
   | { kind: 'hls_frame' }
   | { kind: 'hls_not_live' }
@@ -76,7 +78,7 @@ export type Input =
 
 export type Effect =
   | { do: 'open_whep' }
-  | { do: 'restart_whep' }
+  | { do: 'restart_whep'; early?: boolean } // Early, frames still come, or their absence was not noticed yet.
   | { do: 'close_whep'; reason?: Reason } // With a reason, WHEP is given up for now.
   | { do: 'play_audio' } // Plays the audio of the WHEP session without waiting for frames.
   | { do: 'open_hls' }
@@ -107,7 +109,7 @@ export interface Leg<Phase> {
   playingSince: number;
 }
 
-export interface Timing {
+export interface Timing extends RestartTiming {
   /** The longest time from sending the offer to its answer. */
   askMs: number;
   /**
@@ -120,8 +122,6 @@ export interface Timing {
   aloneMs: number;
   /** The longest time from opening HLS to the first frame. */
   hlsFirstFrameMs: number;
-  /** The longest time from an ICE restart to the next frame. */
-  restartMs: number;
   /** The time to wait for the room's state, and between two requests for the state of an interrupted room. */
   askRoomMs: number;
   /** Playing for this long resets the count of failures. */
@@ -148,7 +148,9 @@ export const TIMING: Timing = {
   firstFrameMs: 3000,
   aloneMs: 5000,
   hlsFirstFrameMs: 15_000,
-  restartMs: 2500,
+  restartMs: 6000,
+  standbyMs: 2500,
+  askAgainMs: 1000,
   askRoomMs: 2000,
   goodSpellMs: 10_000,
   probe: { firstMs: 5000, limitMs: 60_000 },

@@ -30,7 +30,8 @@ export interface WhepListener {
   down(): void;
   /** The node ended the session, so a new one is needed. */
   lost(): void;
-  restartFailed(): void;
+  /** `unreachable` means that no answer came, so the session may still be there. */
+  restartFailed(unreachable: boolean): void;
   unsupported(): void;
   /** What the session knows of its levels has changed. A listener without this gets the program as the node chooses. */
   levels?(levels: Levels): void;
@@ -74,6 +75,7 @@ export class WhepSession implements Session {
   #asking: ReturnType<typeof setTimeout> | undefined;
   #warm: Promise<RTCPeerConnection> | null = null;
   #answer = '';
+  #restarts = 0;
   #catchingUpSince: number | null = null;
   readonly #clock = new SessionClock();
   #closed = false;
@@ -140,6 +142,8 @@ export class WhepSession implements Session {
    */
   async restartIce(): Promise<void> {
     const peer = this.#peer;
+    const turn = ++this.#restarts;
+    const isOver = () => this.#closed || turn !== this.#restarts; // Only the newest restart counts.
     try {
       if (!peer || !this.#resource) throw new Error('no session to restart');
       const offer = await peer.createOffer({ iceRestart: true });
@@ -147,12 +151,12 @@ export class WhepSession implements Session {
       const fragment = iceRestartFragment(offer.sdp ?? '');
       if (!fragment) throw new Error('the offer has no ICE credentials');
       const answered = await this.#resource.restart(fragment);
-      if (this.#closed) return;
+      if (isOver()) return;
       this.#answer = withIceFragment(this.#answer, answered);
       await peer.setRemoteDescription({ type: 'answer', sdp: this.#answer });
       this.#levels?.renew();
-    } catch {
-      if (!this.#closed) this.#listener.restartFailed();
+    } catch (error) {
+      if (!isOver()) this.#listener.restartFailed(error instanceof RequestError && error.problem.status === 0);
     }
   }
 

@@ -16,6 +16,7 @@ declare global {
     begin(kind: 'audio' | 'video'): Promise<unknown>;
     peers: Map<string, RTCPeerConnection>;
     load(): Promise<typeof import('../../src/player')>;
+    states: string[];
     gaps: { longest: number; both: number };
   }
 }

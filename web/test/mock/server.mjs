@@ -11,7 +11,7 @@ import { MockRooms } from './rooms.mjs';
 
 /**
  * @typedef {object} MockRoom @property {'peer' | 'blocked' | 'hang' | number} whep `blocked` answers with candidates
- * that lead nowhere. A number is the status of the refusal.
+ * for UDP and TCP that lead nowhere. A number is the status of the refusal.
  * @property {boolean} hls
  * @property {'peer' | number} [whip]
  * @property {'peer' | 'blocked' | number} [back] The behaviour of the return feed.
@@ -205,7 +205,12 @@ export class MockServer {
     // The other side must not reach a blocked client either.
     let answer = await this.#ask(id, way === 'blocked' ? body.replace(/^a=candidate:.*\r?\n/gm, '') : body);
     // Nothing comes back from port 9 of a documentation address, as behind a firewall.
-    if (way === 'blocked') answer = answer.replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9');
+    if (way === 'blocked') {
+      const tcp = 'a=candidate:9 1 tcp 1518280447 192.0.2.1 9 typ host tcptype passive';
+      answer = answer
+        .replace(/^(a=candidate:\S+ \d \S+ \d+) \S+ \d+/gm, '$1 192.0.2.1 9')
+        .replace(/^a=candidate:/m, `${tcp}\r\na=candidate:`);
+    }
     const { levels } = room;
     if (levels) this.levels.begin(id, levels);
     const own = `/whep/${encodeURIComponent(name)}/${id}`;
