@@ -29,8 +29,8 @@ help:
 	@sed -n 's/^#: /  make /p' Makefile
 	@echo 'also: setup, web, build, measure, pictures, soak, bench, fuzz, clean'
 
-# Installs Debian packages, rustfmt and clippy, and npm packages.
-setup: packages $(STAMPS)/web-packages $(STAMPS)/tests-packages
+# Installs Debian packages, rustfmt and clippy, npm packages, and the ffmpeg 8 of a test.
+setup: packages $(STAMPS)/web-packages $(STAMPS)/tests-packages $(STAMPS)/tests-ffmpeg
 
 .PHONY: packages
 packages:
@@ -38,6 +38,12 @@ packages:
 
 $(STAMPS)/%-packages: %/package-lock.json %/package.json
 	npm ci --prefix $*
+	@mkdir -p $(STAMPS) && touch $@
+
+# Installs into a folder of its own, so that the system's packages stay as they are.
+$(STAMPS)/tests-ffmpeg: tests/requirements.txt | packages
+	rm -rf tests/python_packages
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --no-deps --require-hashes --target tests/python_packages -r $<
 	@mkdir -p $(STAMPS) && touch $@
 
 # Builds the pages, which the binary embeds. Cargo does not notice a file with a new name, so pages.rs is touched.
@@ -152,5 +158,5 @@ fuzz-check: setup fuzz/Cargo.lock
 	@echo 'fuzz-check: passed'
 
 clean:
-	rm -rf $(STAMPS) web/dist web/dist-lib web/node_modules tests/node_modules
+	rm -rf $(STAMPS) web/dist web/dist-lib web/node_modules tests/node_modules tests/python_packages
 	cargo clean

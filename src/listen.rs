@@ -28,6 +28,7 @@ pub struct Listeners {
     pub http: TcpListener,
     pub rtmp: Option<TcpListener>,
     pub rtmps: Option<TcpListener>,
+    /// That of WebRTC over TCP, if connections have any places there.
     pub rtc: Option<TcpListener>,
     /// The TLS configuration of HTTP and RTMPS.
     pub tls: Option<Tls>,
@@ -102,6 +103,7 @@ impl Listeners {
         let rtc = config.rtc.tcp.number(config.rtc.port);
         let rtc = rtc.map(|port| bind(SocketAddr::new(address, port))).transpose()?;
         let capacity = Capacity::within(config, descriptors::raise(), descriptors::open())?;
+        let rtc = rtc.filter(|_| capacity.rtc > 0); // A port at which nobody finds a place is not announced.
         Ok(Self { http, rtmp, rtmps, rtc, tls, capacity })
     }
 
@@ -161,6 +163,15 @@ mod tests {
         assert!(capacity(&config, 40).unwrap_err().contains("raise the limit"));
         (config.rtmp.port, config.rtmp.tls_port) = (0, 0);
         assert_eq!(capacity(&config, 128).unwrap().rtmp, 0, "without RTMP all are for HTTP");
+    }
+
+    #[test]
+    fn a_port_without_places_is_not_announced() {
+        let mut config = Config::default();
+        (config.http.port, config.rtmp.port, config.rtc.port) = (0, 0, 0);
+        assert!(Listeners::bind(&config).unwrap().rtc_port(&config).unwrap().is_some());
+        config.rtc.tcp_connections = 0;
+        assert_eq!(Listeners::bind(&config).unwrap().rtc_port(&config).unwrap(), None);
     }
 
     #[test]

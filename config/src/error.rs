@@ -89,8 +89,6 @@ pub enum ConfigError {
     RtmpApp(InvalidApplication),
     #[error("rtmp.tls_port needs http.tls_certificate and http.tls_key")]
     RtmpsWithoutCertificate,
-    #[error("rtc.shards = {shards} is too many from rtc.port = {port} on: each takes a port")]
-    Shards { shards: usize, port: u16 },
     #[error("rtc.announce is not valid: {0}")]
     Announce(onmic_rtc::announce::InvalidAnnounced),
     #[error("[rooms] is not valid: {0}")]

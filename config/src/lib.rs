@@ -194,10 +194,6 @@ impl Config {
         self.rtc.announced()?;
         self.rtc.check_ice_servers()?;
         self.turn.check()?;
-        let Rtc { shards, port, .. } = self.rtc;
-        if usize::from(port) + shards.saturating_sub(1) > usize::from(u16::MAX) {
-            return Err(ConfigError::Shards { shards, port });
-        }
         Ok(())
     }
 }

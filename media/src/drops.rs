@@ -131,6 +131,10 @@ metric::label_values! {
     RtcFull => "rtc_full",
     /// An offer came from a token or an address with as many WebRTC viewers as one may have (429).
     RtcShare => "rtc_share",
+    /// A datagram came to a shard that is not that of its session, and the queue of that one was full.
+    RtcHandOverFull => "rtc_hand_over_full",
+    /// A datagram from an unknown address named another shard, and strangers may send those no faster.
+    RtcHandOverRate => "rtc_hand_over_rate",
     /// A WebRTC session that had not connected gave way to another.
     RtcGaveWay => "rtc_gave_way",
     /// The limit of WebRTC's TCP connections is reached; a new connection is closed.

@@ -133,6 +133,8 @@ metrics_of_onmic! {
     RTC_REDUNDANT_PACKETS = "onmic_rtc_redundant_packets_total", Counter, ["form"];
     /// Counts the bytes that these take: the payloads of `fec`, and what `red` adds to its packets.
     RTC_REDUNDANT_BYTES = "onmic_rtc_redundant_bytes_total", Counter, ["form"];
+    /// Counts datagrams of WebRTC that came to a shard of the port and were handed to that of their session.
+    RTC_HANDED_OVER = "onmic_rtc_handed_over_total", Counter, [];
     /// Measures the time since the last turn of the WebRTC thread that has been busy the longest, in seconds.
     RTC_TURN = "onmic_rtc_turn_seconds", Gauge, [];
     /// Counts tracks that are being derived now.

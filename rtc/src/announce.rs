@@ -27,7 +27,7 @@ const LOOK_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// A DNS name has at most 253 characters (RFC 1035 2.3.4).
 const NAME_CHARS: usize = 253;
 
-/// One configured address: a host, and the port by which shard 0 is reached there.
+/// One configured address: a host, and the port by which the server is reached there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
     host: Host,
@@ -128,7 +128,7 @@ pub(crate) struct Announce {
 
 #[derive(Debug)]
 struct Known {
-    /// The addresses, best first, each with its port for shard 0 if that is not the socket's.
+    /// The addresses, best first, each with its port if that is not the sockets'.
     addresses: Vec<(IpAddr, Option<u16>)>,
     /// The addresses of this machine's interfaces, if datagrams are admitted from these alone.
     own: Vec<IpAddr>,
@@ -180,27 +180,19 @@ impl Announce {
         !self.only_this_machine || from.is_loopback() || self.known.lock().own.contains(&from)
     }
 
-    /// Returns the candidates of a shard whose socket has `port`: the addresses of UDP, and then those of TCP.
-    pub(crate) fn candidates(&self, shard: usize, port: u16) -> Vec<Candidate> {
+    /// Returns the candidates of a server whose sockets have `port`: the addresses of UDP, and then those of TCP.
+    pub(crate) fn candidates(&self, port: u16) -> Vec<Candidate> {
         let known = self.known.lock();
-        // `Rtc::start` has checked that every shard has a port.
-        let announced = |first: u16| first.saturating_add(u16::try_from(shard).unwrap_or(u16::MAX));
-        let udp = known.addresses.iter().map(|(ip, first)| SocketAddr::new(*ip, first.map_or(port, announced)));
+        let udp = known.addresses.iter().map(|(ip, announced)| SocketAddr::new(*ip, announced.unwrap_or(port)));
         let tcp = self.tcp.into_iter().flat_map(|tcp| {
             // A listener for this machine alone is bound to loopback, of one family.
             let is_its = |ip: &IpAddr| ip.is_loopback() && ip.is_ipv4() == self.bound.is_ipv4();
             let reached = known.addresses.iter().filter(move |(ip, _)| !self.only_this_machine || is_its(ip));
-            reached.map(move |(ip, first)| {
-                SocketAddr::new(*ip, first.filter(|_| tcp.is_as_announced).unwrap_or(tcp.number))
+            reached.map(move |(ip, announced)| {
+                SocketAddr::new(*ip, announced.filter(|_| tcp.is_as_announced).unwrap_or(tcp.number))
             })
         });
         udp.map(Candidate::Udp).chain(tcp.map(Candidate::Tcp)).collect()
-    }
-
-    /// Returns an announced port that leaves none for the last of `shards`.
-    pub(crate) fn port_that_is_too_high(&self, shards: usize) -> Option<u16> {
-        let ports = self.configured.iter().filter_map(|announced| announced.port);
-        ports.into_iter().find(|port| usize::from(*port) + shards.saturating_sub(1) > usize::from(u16::MAX))
     }
 
     /// Looks the addresses up again if that is due.
@@ -353,30 +345,29 @@ mod tests {
 
     fn candidates(texts: &[&str], bound: IpAddr) -> Vec<String> {
         let announce = Announce::with(&announced(texts), (bound, false), Instant::now(), book).unwrap();
-        announce.candidates(1, 8190).iter().map(|candidate| candidate.address().to_string()).collect()
+        announce.candidates(8190).iter().map(|candidate| candidate.address().to_string()).collect()
     }
 
     #[test]
     fn addresses_and_names_are_announced_with_their_port_or_else_the_sockets() {
         assert_eq!(candidates(&["203.0.113.7"], ANY), ["203.0.113.7:8190"]);
-        // The port is shard 0's, and this is shard 1.
-        assert_eq!(candidates(&["203.0.113.7:18189", "10.0.0.4"], ANY), ["203.0.113.7:18190", "10.0.0.4:8190"]);
+        assert_eq!(candidates(&["203.0.113.7:18189", "10.0.0.4"], ANY), ["203.0.113.7:18189", "10.0.0.4:8190"]);
         assert_eq!(
             candidates(&["2001:db8::9", "[2001:db8::9]:5000"], ANY_V6),
-            ["[2001:db8::9]:8190", "[2001:db8::9]:5001"]
+            ["[2001:db8::9]:8190", "[2001:db8::9]:5000"]
         );
         assert_eq!(candidates(&["[2001:db8::9]"], ANY_V6), ["[2001:db8::9]:8190"]);
-        assert_eq!(candidates(&["live.example.org:18189"], ANY), ["203.0.113.7:18190"]);
+        assert_eq!(candidates(&["live.example.org:18189"], ANY), ["203.0.113.7:18189"]);
         assert_eq!(candidates(&["live.example.org"], ANY_V6), ["[2001:db8::7]:8190", "203.0.113.7:8190"]);
         assert_eq!(candidates(&["203.0.113.7", "live.example.org"], ANY), ["203.0.113.7:8190"]);
     }
 
     #[test]
-    fn tcp_has_one_port_for_all_shards_and_is_announced_by_the_port_of_shard_0() {
+    fn tcp_is_announced_by_its_port_or_by_that_of_udp() {
         let with = |texts: &[&str], place, tcp| {
             let announce =
                 Announce { tcp: Some(tcp), ..Announce::with(&announced(texts), place, Instant::now(), book).unwrap() };
-            let candidates = announce.candidates(1, 8190).into_iter();
+            let candidates = announce.candidates(8190).into_iter();
             let tcp = candidates.filter(|candidate| matches!(candidate, Candidate::Tcp(_)));
             tcp.map(|candidate| candidate.address().to_string()).collect::<Vec<_>>()
         };
@@ -442,26 +433,20 @@ mod tests {
         assert!(announce.is_due(start + LOOK_UP_INTERVAL) && !announce.is_due(start + LOOK_UP_INTERVAL));
         announce.resolve = |_| Ok(vec!["203.0.113.99".parse().unwrap()]);
         announce.look_up_again();
-        assert_eq!(announce.candidates(0, 9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
+        assert_eq!(announce.candidates(9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
         announce.resolve = |_| Err(io::Error::other("no DNS"));
         announce.look_up_again();
-        assert_eq!(announce.candidates(0, 9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
+        assert_eq!(announce.candidates(9), [Candidate::Udp(([203, 0, 113, 99], 9).into())]);
         // What cannot change is not looked up.
         let fixed = Announce::with(&announced(&["203.0.113.7"]), (ANY, false), start, book).unwrap();
         assert!(!fixed.is_due(start + 2 * LOOK_UP_INTERVAL));
     }
 
     #[test]
-    fn an_announced_port_leaves_one_for_every_shard() {
-        let announce = Announce::with(&announced(&["203.0.113.7:65534"]), (ANY, false), Instant::now(), book).unwrap();
-        assert_eq!((announce.port_that_is_too_high(2), announce.port_that_is_too_high(3)), (None, Some(65_534)));
-    }
-
-    #[test]
     fn a_server_for_this_machine_announces_loopback_first_and_admits_its_own_addresses_alone() {
         let start = Instant::now();
         let announce = Announce::with(&[], (ANY, true), start, book).unwrap();
-        let candidates = announce.candidates(0, 8189);
+        let candidates = announce.candidates(8189);
         assert_eq!(candidates[0], Candidate::Udp(([127, 0, 0, 1], 8189).into()));
         assert!(candidates.iter().all(|candidate| announce.admits(candidate.address().ip())), "{candidates:?}");
         for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {

@@ -16,7 +16,7 @@ pub struct Config {
     /// Whether datagrams of other machines are dropped. [`address`](Self::address) may then be unspecified all the same:
     /// Firefox pairs no loopback candidate, so it needs another address of this machine.
     pub only_this_machine: bool,
-    /// The UDP port of shard 0; shard n has `port + n`. 0 lets the system choose.
+    /// The UDP port of all shards. 0 lets the system choose.
     pub port: u16,
     /// The number of shards, each of which is a thread. 0 means one for every core but one.
     pub shards: usize,

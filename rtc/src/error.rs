@@ -35,14 +35,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// An announced port is too close to the last one.
-    #[error("rtc.announce has the port {port}, which leaves no port for the last of {shards} shards")]
-    AnnouncedPort {
-        /// The announced port of the first shard.
-        port: u16,
-        /// The number of shards.
-        shards: usize,
-    },
     /// The thread of a shard could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

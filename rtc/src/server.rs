@@ -27,10 +27,11 @@ use crate::negotiate::{self, Mismatch, Receiving, Sending};
 use crate::places::{NoPlace, Place, Places, Purpose, Taken};
 use crate::sdp::Offer;
 use crate::session::{Answer, Condition, PatchRefused, Patched, SessionId};
-use crate::shard::{Command, Opening, Shard, Watching, advise};
+use crate::shard::{Boxes, Command, Opening, Shard, Watching, advise};
 use crate::streams::Streams;
 use crate::tcp::Arrived;
 use crate::transport::{Credentials, Identity};
+use crate::udp::Socket;
 
 pub use listener::{TcpSettings, serve_tcp};
 
@@ -92,7 +93,7 @@ pub struct Rtc {
 }
 
 impl Rtc {
-    /// Opens the sockets and starts the shards' threads, at most 256. Blocks while names are resolved.
+    /// Opens the sockets on one port, and starts the shards' threads, at most 256. Blocks while names are resolved.
     pub fn start(config: &Config) -> Result<Self, Error> {
         let count = match config.shards {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
@@ -103,22 +104,14 @@ impl Rtc {
         let place = (config.address, config.only_this_machine);
         let announce = Announce::new(&config.announce, place, config.tcp, Instant::now())?;
         let lives = Lives::default();
-        if let Some(port) = announce.port_that_is_too_high(count) {
-            return Err(Error::AnnouncedPort { port, shards: count });
-        }
-        let shards = (0..count).map(|index| {
-            // A shard past the last port gets the last port again, and fails to bind it.
-            let after = u16::try_from(index).unwrap_or(u16::MAX);
-            let port = if config.port == 0 { 0 } else { config.port.saturating_add(after) };
-            Shard::start(index, SocketAddr::new(config.address, port), &announce, config, (identity.clone(), &lives))
+        let sockets = Socket::open_all(SocketAddr::new(config.address, config.port), count)?;
+        let (boxes, inboxes) = Boxes::new(count);
+        let shards = sockets.into_iter().zip(inboxes).enumerate().map(|(index, (socket, inbox))| {
+            let post = (socket, boxes.clone(), inbox);
+            Shard::start(index, post, &announce, config, (identity.clone(), &lives))
         });
         let places = Places::new(count, config.sessions);
         Ok(Self { shards: shards.collect::<Result<_, _>>()?, places, lives, identity, announce })
-    }
-
-    /// Returns the address of each shard's socket.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.shards.iter().map(Shard::address)
     }
 
     /// Completes when a shard's thread has died twice within a minute, with its name. It is not replaced then.

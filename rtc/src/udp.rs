@@ -1,4 +1,4 @@
-//! The UDP socket of a shard: it sends and receives whole runs (GSO, GRO) and never waits to send.
+//! The UDP socket of a shard: it sends and receives whole runs (GSO, GRO) and never waits to send. All shards have one on the same port.
 //!
 //! Segmentation offload is the only batching that pays: it costs one system call and one pass
 //! through the network stack per run of equal datagrams. When the kernel's buffer is full, the run
@@ -9,7 +9,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::io::Interest;
 
 use crate::Error;
@@ -144,10 +144,29 @@ pub struct Socket {
 impl Socket {
     /// Opens a socket and binds it. An IPv6 address takes IPv4 too, where the system can.
     pub fn open(address: SocketAddr) -> Result<Bound, Error> {
+        Self::open_beside(address, false)
+    }
+
+    /// Opens `count` sockets on one port, one at least. The system hands what comes to one of them, and always to the same one for a pair of
+    /// addresses (`SO_REUSEPORT`). The first is bound alone, so a port that somebody else has is an error, also if that is a server like this.
+    pub fn open_all(address: SocketAddr, count: usize) -> Result<Vec<Bound>, Error> {
+        let first = Self::open(address)?;
+        let address = SocketAddr::new(address.ip(), first.local_addr()?.port());
+        if count > 1 {
+            SockRef::from(&first.0).set_reuse_port(true).map_err(|source| Error::Socket { address, source })?;
+        }
+        let others = (1..count).map(|_| Self::open_beside(address, true));
+        std::iter::once(Ok(first)).chain(others).collect()
+    }
+
+    fn open_beside(address: SocketAddr, has_others: bool) -> Result<Bound, Error> {
         let open = || {
             let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
             if address.is_ipv6() {
                 socket.set_only_v6(false)?;
+            }
+            if has_others {
+                socket.set_reuse_port(true)?;
             }
             socket.set_nonblocking(true)?;
             socket.set_send_buffer_size(KERNEL_BYTES)?;
@@ -335,6 +354,32 @@ mod tests {
         assert!(batch.is_empty());
         assert_eq!(sender.counters().sent, 22);
         assert_eq!(sender.counters().sent_bytes, 24_105);
+    }
+
+    #[tokio::test]
+    async fn several_sockets_share_a_port_that_nobody_else_gets() {
+        let bound = Socket::open_all("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets: Vec<_> = bound.iter().map(|bound| bound.register().unwrap()).collect();
+        let address = sockets[0].local_addr().unwrap();
+        assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == address));
+        for count in [1, 3] {
+            assert!(matches!(Socket::open_all(address, count), Err(Error::Socket { .. })), "a second server");
+        }
+        let (mut received, mut got) = (Received::new(), [0; 3]);
+        for _ in 0..60 {
+            let (mut sender, _) = pair();
+            sender.send(address, b"here");
+            sender.send(address, b"here");
+        }
+        while got.iter().sum::<usize>() < 120 {
+            for (count, socket) in got.iter_mut().zip(&sockets) {
+                if socket.try_receive(&mut received).unwrap() {
+                    *count += received.datagrams().count();
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!(got.iter().all(|count| *count > 0 && *count % 2 == 0), "both of a sender go to one: {got:?}");
     }
 
     #[tokio::test]

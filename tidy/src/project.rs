@@ -7,7 +7,7 @@ use toml::Table;
 use crate::source::Source;
 
 /// The folders that hold no Rust code of the project.
-const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "web", "docs", "tests/node_modules"];
+const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "web", "docs", "tests/python_packages"];
 
 /// Holds the files that the checks look at.
 #[derive(Default)]

@@ -5,11 +5,13 @@
 //! sent to each viewer by plain calls.
 
 mod choosing;
+mod neighbours;
 mod replacement;
 mod routes;
 mod strays;
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use onmic_media::{Calendar, Demand, Feed, MediaKind, NodeClock, TrackId, TrackKe
 use slab::Slab;
 use tokio::sync::mpsc;
 
+pub(super) use self::neighbours::Change;
 use self::strays::Speakers;
 use super::awaited::Awaited;
 use super::levels::{Ladders, Levels};
@@ -77,6 +80,10 @@ pub(super) struct Core {
     claims: HashMap<Route, usize>,
     /// The connections that no session is known under any more.
     forgotten: Vec<ConnectionId>,
+    /// The addresses that no session is known under any more.
+    left: Vec<SocketAddr>,
+    /// Whether another shard has a session at the address of this datagram.
+    is_contested: bool,
     by_ufrag: HashMap<String, usize>,
     speakers: Speakers,
     tracks: HashMap<TrackId, SharedTrack>,
@@ -102,6 +109,8 @@ impl Core {
             by_address: HashMap::new(),
             claims: HashMap::new(),
             forgotten: Vec::new(),
+            left: Vec::new(),
+            is_contested: false,
             by_ufrag: HashMap::new(),
             speakers: Speakers::default(),
             tracks: HashMap::new(),

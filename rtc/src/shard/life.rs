@@ -1,5 +1,5 @@
-//! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queue of commands. Its TCP connections
-//! are closed.
+//! The life of a shard: its thread is replaced when it dies, on the same socket and with the same queues. Its TCP connections are
+//! closed, and the other shards forget the addresses of its sessions.
 //!
 //! A thread dies by a panic, or because it lost its socket. Its sessions end, after a panic without a goodbye, and their
 //! places are free. Their peers notice that no check is answered, and come again. A second death within a minute has a
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use super::ports::Ports;
+use super::post::{Inbox, Post};
 use super::{Command, drive};
 use crate::bell::Belfry;
 use crate::error::Error;
@@ -69,10 +70,13 @@ pub(super) struct Life {
     pub(super) name: String,
     pub(super) socket: Bound,
     pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) inbox: Inbox,
     pub(super) pulse: Arc<Pulse>,
     pub(super) lives: Lives,
     /// Makes a core without sessions.
     pub(super) core: Box<dyn Fn(Arc<Belfry<TrackId>>) -> Core + Send>,
+    /// Makes a post that knows of no sessions, and tells the other shards so.
+    pub(super) post: Box<dyn Fn() -> Post + Send>,
     /// How long a TCP connection may be silent.
     pub(super) silence: Duration,
     /// The thread that runs now.
@@ -122,8 +126,9 @@ impl Life {
             ready(Ok(()));
             let (tracks, connections) = (Arc::new(Belfry::default()), Arc::new(Belfry::default()));
             let ports = Ports::new(socket, Connections::new(connections.clone()), self.silence, Instant::now());
-            let core = (self.core)(tracks.clone());
-            drive(core, ports, &mut self.commands, (&tracks, &connections), &self.pulse).await
+            let (core, post) = ((self.core)(tracks.clone()), (self.post)());
+            let queues = (&mut self.commands, &mut self.inbox);
+            drive((core, ports, post), queues, (&tracks, &connections), &self.pulse).await
         })
     }
 }

@@ -1,7 +1,8 @@
-//! A shard: one thread with one UDP socket, the TCP connections of its sessions, and the sessions.
+//! A shard: one thread with one UDP socket, the TCP connections of its sessions, and the sessions. All shards have one UDP port.
 //!
-//! The driver waits for four things: commands, datagrams, rung bells of tracks and connections, and the next deadline. It hands each to the
-//! [`Core`] and waits again. The core decides, and sends by plain calls. Nothing else touches a session.
+//! The driver waits for five things: commands, datagrams, parcels of other shards, rung bells of tracks and connections, and the next deadline.
+//! It hands each to the [`Core`] and waits again. The core decides, and sends by plain calls. Nothing else touches a session. Datagrams of
+//! sessions of other shards leave by the [`post`].
 //!
 //! The thread is replaced when it panics (see [`life`]).
 //!
@@ -15,6 +16,7 @@ mod life;
 mod metric;
 mod outbox;
 mod ports;
+mod post;
 mod publisher;
 mod reason;
 mod session;
@@ -24,7 +26,6 @@ mod track;
 mod viewer;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ use tokio::time::sleep_until;
 use self::core::Core;
 use self::life::{Ended, Life, Pulse, TURN_EVERY};
 use self::ports::Ports;
+use self::post::Post;
+pub(crate) use self::post::{Boxes, Inbox};
 pub(crate) use self::publisher::advise;
 use self::reason::Reason;
 use crate::announce::Announce;
@@ -53,11 +56,13 @@ use crate::session::{Condition, PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
 use crate::tcp::Arrived;
 use crate::transport::{ConnectionId, Credentials, Fingerprint, Identity, PeerConfig, Role, Route};
-use crate::udp::{Received, Socket};
+use crate::udp::{Bound, Received};
 
 const COMMANDS: usize = 256;
 /// The most calls that receive datagrams before viewers get their turn again. Each call may bring dozens of datagrams.
 const RECEIVES_IN_A_ROW: usize = 16;
+/// The most parcels that are opened before that.
+const PARCELS_IN_A_ROW: usize = 16;
 
 /// A request to a shard, from signalling or from a task of the shard.
 pub(crate) enum Command {
@@ -152,7 +157,7 @@ pub(crate) struct Watching {
     pub(crate) leveled: Option<(String, TrackKey, Codec)>,
 }
 
-/// The addresses of one shard, as answers state them.
+/// The addresses of the server, as answers state them, and the shard that checks to them have to name.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidates {
     announce: Arc<Announce>,
@@ -162,7 +167,7 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     fn list(&self) -> Vec<Candidate> {
-        self.announce.candidates(self.shard, self.port)
+        self.announce.candidates(self.port)
     }
 
     /// Returns whether a datagram that comes by this route may begin anything.
@@ -174,7 +179,6 @@ impl Candidates {
 /// A running shard, as signalling sees it.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    address: SocketAddr,
     candidates: Candidates,
     commands: mpsc::Sender<Command>,
     pulse: Arc<Pulse>,
@@ -182,19 +186,18 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Opens the socket, starts the thread, and waits until it can receive.
+    /// Starts the thread on its socket, and waits until it can receive. `index` is the number of the queue in `boxes` that `inbox` reads.
     pub(crate) fn start(
         index: usize,
-        address: SocketAddr,
+        (socket, boxes, inbox): (Bound, Boxes, Inbox),
         announce: &Arc<Announce>,
         config: &Config,
         (identity, lives): (Arc<Identity>, &Lives),
     ) -> Result<Self, Error> {
-        let socket = Socket::open(address)?;
-        let address = socket.local_addr()?;
+        let port = socket.local_addr()?.port();
         let (commands, queue) = mpsc::channel(COMMANDS);
         let peer_config = PeerConfig { consent: config.consent, ..PeerConfig::default() };
-        let candidates = Candidates { announce: announce.clone(), shard: index, port: address.port() };
+        let candidates = Candidates { announce: announce.clone(), shard: index, port };
         let setup = core::Setup {
             peer_config,
             identity,
@@ -210,7 +213,9 @@ impl Shard {
             commands: queue,
             pulse: pulse.clone(),
             lives: lives.clone(),
+            inbox,
             core: Box::new(move |belfry| Core::new(setup.clone(), belfry, own.clone())),
+            post: Box::new(move || Post::new(index, boxes.clone(), Instant::now())),
             silence: config.consent,
             thread: Arc::clone(&thread),
             deaths: Deaths::default(),
@@ -219,11 +224,7 @@ impl Shard {
         life.spawn(Box::new(move |outcome| drop(ready.send(outcome))))?; // The caller waits for it.
         let ended = |_| Err(Error::Thread(io::Error::other("the thread has ended")));
         started.recv().unwrap_or_else(ended)?;
-        Ok(Self { address, candidates, commands, pulse, thread })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Self { candidates, commands, pulse, thread })
     }
 
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
@@ -248,15 +249,14 @@ impl Shard {
         let Some(thread) = self.thread.lock().take() else { return };
         let joined = tokio::task::spawn_blocking(move || thread.join());
         if tokio::time::timeout(limit, joined).await.is_err() {
-            tracing::warn!(address = %self.address, "a shard did not end in time");
+            tracing::warn!(shard = self.candidates.shard, "a shard did not end in time");
         }
     }
 }
 
 async fn drive(
-    mut core: Core,
-    mut ports: Ports,
-    commands: &mut mpsc::Receiver<Command>,
+    (mut core, mut ports, mut post): (Core, Ports, Post),
+    (commands, inbox): (&mut mpsc::Receiver<Command>, &mut Inbox),
     (tracks, connections): (&Belfry<TrackId>, &Belfry<ConnectionId>),
     pulse: &Pulse,
 ) -> Ended {
@@ -278,7 +278,11 @@ async fn drive(
                     tracing::error!(%error, "a shard lost its socket");
                     break Ended::WithoutSocket;
                 }
-                receive(&mut core, &mut ports, &mut received);
+                receive(&mut core, &mut ports, &mut post, &mut received);
+            }
+            parcel = inbox.next() => {
+                let parcels = parcel.into_iter().chain(std::iter::from_fn(|| inbox.try_next()));
+                parcels.take(PARCELS_IN_A_ROW).for_each(|parcel| post.open(&mut core, parcel, Instant::now(), &mut ports));
             }
             () = tracks.rung() => {}
             () = connections.rung() => {}
@@ -293,6 +297,7 @@ async fn drive(
             ports.turn(&mut core, connection, Instant::now());
         }
         ports.tidy(&mut core, Instant::now());
+        post.send(&mut core, Instant::now());
         core.count((ports.udp.counters(), ports.tcp.counters()));
     };
     core.close_all(Instant::now(), &mut ports);
@@ -300,13 +305,13 @@ async fn drive(
     ended
 }
 
-fn receive(core: &mut Core, ports: &mut Ports, received: &mut Received) {
+fn receive(core: &mut Core, ports: &mut Ports, post: &mut Post, received: &mut Received) {
     for _ in 0..RECEIVES_IN_A_ROW {
         match ports.udp.try_receive(received) {
             Ok(true) => {
                 let now = Instant::now();
                 for (from, datagram) in received.datagrams() {
-                    core.handle_datagram(now, Route::Udp(from), datagram, ports);
+                    post.receive(core, from, datagram, now, ports);
                 }
             }
             Ok(false) => return,

@@ -69,6 +69,16 @@ pub fn named_shard(datagram: &[u8]) -> Option<usize> {
     stun_local_ufrag(datagram).filter(|_| is_request).and_then(shard_of)
 }
 
+/// Returns the SSRC that a datagram of media states as that of its sender.
+pub fn stated_ssrc(datagram: &[u8]) -> Option<u32> {
+    let at = match classify(datagram)? {
+        DatagramKind::Rtp => 8,
+        DatagramKind::Rtcp => 4,
+        DatagramKind::Stun | DatagramKind::Dtls => return None,
+    };
+    datagram.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +97,12 @@ mod tests {
         assert_eq!(datagram(0x80, 200), Some(DatagramKind::Rtcp));
         assert_eq!(datagram(64, 0), None);
         assert_eq!(datagram(200, 0), None);
+    }
+
+    #[test]
+    fn media_states_the_ssrc_of_its_sender() {
+        let packet = |kind: u8| [&[0x80, kind][..], &[0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0]].concat();
+        assert_eq!((stated_ssrc(&packet(96)), stated_ssrc(&packet(201))), (Some(2), Some(1)));
+        assert_eq!((stated_ssrc(&packet(96)[..11]), stated_ssrc(&[22; 20]), stated_ssrc(&[])), (None, None, None));
     }
 }

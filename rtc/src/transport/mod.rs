@@ -32,7 +32,7 @@ pub use checks::HEARD;
 #[cfg(any(test, feature = "client"))]
 pub use client::Client;
 pub use credentials::Credentials;
-pub use datagram::{DatagramKind, classify, named_shard, stun_local_ufrag};
+pub use datagram::{DatagramKind, classify, named_shard, stated_ssrc, stun_local_ufrag};
 pub use dtls::{Fingerprint, Identity, Role};
 pub use open::{OpenError, Opener};
 pub use peer::{CloseReason, Input, Peer, PeerConfig, State, Transmit};

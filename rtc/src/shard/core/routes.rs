@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Core, Outbox};
+use super::{Core, Outbox, Session};
 use crate::transport::{ConnectionId, Route};
 
 impl Core {
@@ -19,10 +19,14 @@ impl Core {
         session.is_some_and(|session| session.peer.remote_addr() == Some(route))
     }
 
-    /// Takes note that a connection is closed. The sessions that are known under it look for another way to their peers.
+    /// Takes note that a connection is closed. The sessions that have used it look for another way to their peers, also those that another
+    /// one has taken it from.
     pub(in super::super) fn handle_lost(&mut self, now: Instant, route: Route, out: &mut impl Outbox) {
-        let known = [self.by_address.remove(&route), self.claims.remove(&route)];
-        for key in known.into_iter().flatten() {
+        self.by_address.remove(&route);
+        self.claims.remove(&route);
+        let has_used = |(key, session): (usize, &Session)| session.addresses.contains(&route).then_some(key);
+        let known: Vec<_> = self.sessions.iter().filter_map(has_used).collect();
+        for key in known {
             let session = &mut self.sessions[key];
             session.addresses.retain(|address| *address != route);
             session.peer.lost(now, route);
@@ -35,14 +39,15 @@ impl Core {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Finds this session by an address from now on. If another session has proved that it is there and is heard, this one
-    /// has to prove it first: the source of its check may be forged, to cut the other one off.
+    /// Finds this session by an address from now on. If another session has proved that it is there and is heard, here or at
+    /// another shard, this one has to prove it first: the source of its check may be forged, to cut the other one off.
     pub(super) fn claim(&mut self, now: Instant, from: Route, key: usize) {
         let owner = self.by_address.get(&from).copied();
         if owner == Some(key) {
             return;
         }
-        let is_kept = owner.is_some_and(|owner| self.sessions[owner].is_heard_at(from, now));
+        let is_heard = owner.is_some_and(|owner| self.sessions[owner].is_heard_at(from, now));
+        let is_kept = is_heard || self.is_contested;
         let session = &mut self.sessions[key];
         let forgotten = session.note_address(from);
         if is_kept && !session.peer.is_proven(from) {
@@ -64,6 +69,11 @@ impl Core {
                 map.remove(&address);
             }
         }
-        self.forgotten.extend(address.connection().filter(|_| !self.knows(address)));
+        if !self.knows(address) {
+            match address {
+                Route::Udp(address) => self.left.push(address),
+                Route::Tcp(_, connection) => self.forgotten.push(connection),
+            }
+        }
     }
 }

@@ -6,45 +6,65 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Core, DatagramKind, Outbox, Route, classify};
+use super::neighbours::Change;
+use super::{Core, Outbox, Route};
+use crate::transport::stated_ssrc;
 
 /// The most sessions that a packet is tried with. SSRCs are random, so a second publisher with the same one is rare (RFC 3550 8.1).
 const TRIED: usize = 4;
 
 /// The keys of publishers by the SSRCs of their RTP packets. The SSRCs of one are as many as its keys may open.
 #[derive(Default)]
-pub(super) struct Speakers(BTreeSet<(u32, usize)>);
+pub(super) struct Speakers {
+    known: BTreeSet<(u32, usize)>,
+    /// The SSRCs that have come and gone since the driver asked.
+    pub(super) changes: Vec<Change>,
+}
 
 impl Speakers {
     /// Notes the SSRC of an RTP packet that has authenticated. `known` are those of the session so far.
     pub(super) fn note(&mut self, packet: &[u8], key: usize, known: &mut Vec<u32>) {
-        if let Some(ssrc) = word(packet, 8).filter(|ssrc| !known.contains(ssrc)) {
+        if let Some(ssrc) = stated_ssrc(packet).filter(|ssrc| !known.contains(ssrc)) {
             known.push(ssrc);
-            self.0.insert((ssrc, key));
+            if !self.has(ssrc) {
+                self.changes.push(Change::Speaks(ssrc));
+            }
+            self.known.insert((ssrc, key));
         }
     }
 
     /// Forgets the SSRCs of a session.
     pub(super) fn forget(&mut self, known: &[u32], key: usize) {
         for ssrc in known {
-            self.0.remove(&(*ssrc, key));
+            self.known.remove(&(*ssrc, key));
+            if !self.has(*ssrc) {
+                self.changes.push(Change::Silent(*ssrc));
+            }
         }
+    }
+
+    /// Returns whether a publisher sends from this SSRC.
+    pub(super) fn has(&self, ssrc: u32) -> bool {
+        self.keys(ssrc).next().is_some()
+    }
+
+    /// Returns the SSRCs of all publishers. One of two publishers is there twice.
+    pub(super) fn ssrcs(&self) -> impl Iterator<Item = u32> {
+        self.known.iter().map(|(ssrc, _)| *ssrc)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 
     /// Returns the sessions that a datagram of media may be of.
     fn of(&self, datagram: &[u8]) -> Vec<usize> {
-        let ssrc = match classify(datagram) {
-            Some(DatagramKind::Rtp) => word(datagram, 8),
-            Some(DatagramKind::Rtcp) => word(datagram, 4),
-            Some(DatagramKind::Stun | DatagramKind::Dtls) | None => None,
-        };
-        let keys = ssrc.map(|ssrc| self.0.range((ssrc, 0)..=(ssrc, usize::MAX)).map(|(_, key)| *key).take(TRIED));
-        keys.into_iter().flatten().collect()
+        stated_ssrc(datagram).into_iter().flat_map(|ssrc| self.keys(ssrc).take(TRIED)).collect()
+    }
+
+    fn keys(&self, ssrc: u32) -> impl Iterator<Item = usize> {
+        self.known.range((ssrc, 0)..=(ssrc, usize::MAX)).map(|(_, key)| *key)
     }
 }
 
@@ -63,9 +83,4 @@ impl Core {
         }
         self.metrics.unknown.increment(1);
     }
-}
-
-/// Returns the four bytes of a datagram at `at` as a number.
-fn word(datagram: &[u8], at: usize) -> Option<u32> {
-    datagram.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }

@@ -3,6 +3,7 @@
 mod awaited;
 mod drops;
 mod levels;
+mod post;
 mod routes;
 mod sync;
 mod world;
@@ -47,7 +48,10 @@ fn ticks(count: usize) -> Vec<u32> {
 
 #[test]
 fn a_viewer_gets_the_cached_group_at_once_and_in_order_and_then_live_frames() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_viewer_comes);
+}
+
+fn a_viewer_comes(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 50);
     frames[..20].iter().for_each(|frame| world.push(&track, frame));
     let viewer = world.watch_connected(&feed);
@@ -206,7 +210,10 @@ fn one_of_two_viewers_leaves_and_the_other_goes_on() {
 
 #[test]
 fn a_new_session_from_the_address_of_an_old_one_outlives_it() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_tab_is_reloaded);
+}
+
+fn a_tab_is_reloaded(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 30);
     let old = world.watch_connected(&feed);
     world.visitors[old].silent = true; // The tab was reloaded, and the router gave the same port.
@@ -225,7 +232,10 @@ fn a_new_session_from_the_address_of_an_old_one_outlives_it() {
 
 #[test]
 fn a_check_with_a_forged_source_cuts_nobody_off_and_draws_no_media() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_check_is_forged);
+}
+
+fn a_check_is_forged(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 60);
     let victim = world.watch_connected(&feed);
     let mallory = world.watch_connected(&feed);
@@ -245,7 +255,10 @@ fn a_check_with_a_forged_source_cuts_nobody_off_and_draws_no_media() {
 
 #[test]
 fn a_packet_that_is_reported_lost_is_sent_again_in_the_repair_stream() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_packet_is_lost);
+}
+
+fn a_packet_is_lost(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 30);
     let viewer = world.watch_connected(&feed);
     frames[..10].iter().for_each(|frame| world.push(&track, frame));
@@ -364,7 +377,10 @@ fn a_viewer_of_a_track_that_ended_before_the_session_began_is_refused() {
 
 #[test]
 fn an_ice_restart_does_not_interrupt_the_media() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(ice_restarts);
+}
+
+fn ice_restarts(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 90);
     let viewer = world.watch_connected(&feed);
     frames[..30].iter().for_each(|frame| world.push(&track, frame));
@@ -411,7 +427,10 @@ fn a_patch_that_fits_no_session_is_refused() {
 
 #[test]
 fn datagrams_from_strangers_and_noise_change_nothing() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(noise_comes);
+}
+
+fn noise_comes(mut world: World) {
     let (feed, track, frames) = video_feed(world.now, 30);
     let viewer = world.watch_connected(&feed);
     let (own, stranger) = (world.visitors[viewer].address, Route::Udp(([203, 0, 113, 1], 1).into()));
@@ -480,7 +499,10 @@ fn hub(world: &World) -> Arc<Hub> {
 
 #[test]
 fn packets_of_a_publisher_become_frames_that_viewers_get() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_publisher_is_watched);
+}
+
+fn a_publisher_is_watched(mut world: World) {
     let hub = hub(&world);
     let publication = hub.publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
     let feed = publication.source().feed().clone();
@@ -518,7 +540,10 @@ fn packets_of_a_publisher_become_frames_that_viewers_get() {
 
 #[test]
 fn a_publisher_whose_nat_gives_it_another_port_is_heard_at_once() {
-    let mut world = World::new();
+    World::through_either_shard().for_each(a_nat_gives_another_port);
+}
+
+fn a_nat_gives_another_port(mut world: World) {
     let publication = hub(&world).publish(&"room".parse().unwrap(), Protocol::Whip, world.now).unwrap();
     let feed = publication.source().feed().clone();
     let publisher = world.publish(publication);

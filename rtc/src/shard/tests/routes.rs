@@ -79,3 +79,21 @@ fn a_peer_that_opens_connection_after_connection_has_eight() {
     assert_eq!((0..20).filter(|id| world.core.knows(connection(*id))).count(), 7, "and the address of its media");
     assert_eq!(world.core.take_forgotten().len(), 13);
 }
+
+#[test]
+fn whoever_lost_a_connection_to_another_session_learns_that_it_is_closed() {
+    let mut world = World::new();
+    let (feed, track, frames) = video_feed(world.now, 60);
+    let [first, other] = [world.watch_connected(&feed), world.watch_connected(&feed)];
+    let udp = world.visitors[first].address;
+    for viewer in [first, other] {
+        world.visitors[viewer].address = connection(7);
+        world.check_from(viewer, connection(7));
+    }
+    frames[..30].iter().for_each(|frame| world.push(&track, frame));
+    world.visitors[first].address = udp;
+    world.lost(connection(7));
+    frames[30..].iter().for_each(|frame| world.push(&track, frame));
+    assert_eq!(times(&world.visitors[first].video()), ticks(60), "it has gone on where it was before");
+    assert!(!world.core.knows(connection(7)));
+}

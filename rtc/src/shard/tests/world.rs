@@ -1,4 +1,8 @@
 //! A shard's core and its clients in virtual time: datagrams arrive at once, and time passes only when a test lets it.
+//!
+//! With a [`Gate`] there is another shard of the same port, and all datagrams of clients arrive there.
+
+mod gate;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,6 +18,7 @@ use onmic_media::{
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use self::gate::Gate;
 use super::super::core::{Core, Setup};
 use super::super::outbox::Outbox;
 use super::super::{Candidates, Command, Opening, Watching};
@@ -122,6 +127,7 @@ pub(super) struct World {
     _shard: mpsc::Sender<Command>,
     places: Places,
     wire: Wire,
+    pub(super) gate: Option<Gate>,
     pub(super) permits: Arc<Permits>,
     /// When the sessions that begin next are over.
     pub(super) permitted_until: Instant,
@@ -148,9 +154,7 @@ impl World {
         let announce = Announce::at(SERVER.ip(), only_this_machine, now);
         let candidates = Candidates { announce, shard: 0, port: SERVER.port() };
         let calendar = Arc::new(Calendar::new(clock));
-        let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
-        let repair_hold = Duration::from_millis(600);
-        let setup = Setup { peer_config, identity, calendar: calendar.clone(), candidates, repair_hold };
+        let setup = setup(calendar.clone(), candidates);
         let core = Core::new(setup, belfry.clone(), shard.downgrade());
         let places = Places::new(1, 1000);
         let (wire, visitors, sync) = (Wire::default(), Vec::new(), AvSync::LipSync);
@@ -165,6 +169,7 @@ impl World {
             _shard: shard,
             places,
             wire,
+            gate: None,
             permits,
             permitted_until,
             sync,
@@ -251,7 +256,8 @@ impl World {
             ticket: None,
             until: Some(self.permitted_until),
         };
-        let ours = Credentials::generate();
+        let gate = self.gate.as_mut().filter(|gate| gate.takes_sessions);
+        let ours = Credentials::of_shard(usize::from(gate.is_some()));
         let answer = negotiate::answer(offer, (7, &ours, IDENTITY.fingerprint()), &[SERVER.into()], accepts);
         let answer = Answered::parse(&answer).unwrap();
         let (ready, mut opened) = oneshot::channel();
@@ -267,7 +273,8 @@ impl World {
             mid: "0".into(),
             ready,
         };
-        self.core.handle_command(self.now, command(opening), &mut self.wire);
+        let core = gate.map_or(&mut self.core, |gate| &mut gate.core);
+        core.handle_command(self.now, command(opening), &mut self.wire);
         if !opened.try_recv().unwrap() {
             return None;
         }
@@ -309,6 +316,12 @@ impl World {
             if self.core.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.core.handle_timeout(self.now, &mut self.wire);
             }
+            if let Some(gate) = &mut self.gate
+                && gate.core.poll_timeout().is_some_and(|deadline| deadline <= self.now)
+            {
+                gate.core.handle_timeout(self.now, &mut self.wire);
+            }
+            self.exchange();
             self.belfry.take(&mut rung);
             for track in rung.drain(..) {
                 self.core.handle_frames(self.now, track, &mut self.wire);
@@ -326,12 +339,11 @@ impl World {
             let reached = self.visitors.iter_mut().filter(|visitor| visitor.address == to && !visitor.silent);
             reached.for_each(|visitor| visitor.receive(self.now, datagram.clone()));
         }
-        for visitor in &mut self.visitors {
-            while let Some(transmit) = visitor.client.poll_transmit() {
+        for visitor in 0..self.visitors.len() {
+            while let Some(mut transmit) = self.visitors[visitor].client.poll_transmit() {
                 moved = true;
-                if !visitor.silent {
-                    let mut bytes = transmit.bytes;
-                    self.core.handle_datagram(self.now, visitor.address, &mut bytes, &mut self.wire);
+                if !self.visitors[visitor].silent {
+                    self.arrives(self.visitors[visitor].address, &mut transmit.bytes);
                 }
             }
         }
@@ -347,7 +359,8 @@ impl World {
         loop {
             self.settle();
             let clients = self.visitors.iter().filter_map(|visitor| visitor.client.poll_timeout());
-            let next = clients.chain(self.core.poll_timeout()).min().filter(|next| *next < end);
+            let gate = self.gate.as_ref().and_then(|gate| gate.core.poll_timeout());
+            let next = clients.chain(self.core.poll_timeout()).chain(gate).min().filter(|next| *next < end);
             self.now = next.unwrap_or(end).max(self.now);
             if next.is_none() {
                 return self.settle();
@@ -364,7 +377,7 @@ impl World {
 
     /// Hands the core a datagram from any address.
     pub(super) fn datagram(&mut self, from: Route, datagram: &[u8]) {
-        self.core.handle_datagram(self.now, from, &mut datagram.to_vec(), &mut self.wire);
+        self.arrives(from, &mut datagram.to_vec());
     }
 
     /// Tells the core that a connection is closed.
@@ -382,8 +395,8 @@ impl World {
     pub(super) fn rtcp(&mut self, visitor: usize, compound: &[u8]) {
         let mut sealed = [0; 512];
         let visitor = &mut self.visitors[visitor];
-        let length = visitor.client.seal_rtcp(compound, &mut sealed).unwrap();
-        self.core.handle_datagram(self.now, visitor.address, &mut sealed[..length], &mut self.wire);
+        let (length, from) = (visitor.client.seal_rtcp(compound, &mut sealed).unwrap(), visitor.address);
+        self.arrives(from, &mut sealed[..length]);
         self.settle();
     }
 
@@ -391,8 +404,8 @@ impl World {
     pub(super) fn rtp(&mut self, visitor: usize, header: &[u8], payload: &[u8]) {
         let mut sealed = [0; 2048];
         let visitor = &mut self.visitors[visitor];
-        let length = visitor.client.seal_rtp(header, payload, &mut sealed).unwrap();
-        self.core.handle_datagram(self.now, visitor.address, &mut sealed[..length], &mut self.wire);
+        let (length, from) = (visitor.client.seal_rtp(header, payload, &mut sealed).unwrap(), visitor.address);
+        self.arrives(from, &mut sealed[..length]);
     }
 
     /// Sends the next check of a visitor, as if from another address.
@@ -400,7 +413,7 @@ impl World {
         let client = &mut self.visitors[visitor].client;
         client.handle_timeout(client.poll_timeout().unwrap());
         let mut check = client.poll_transmit().unwrap().bytes;
-        self.core.handle_datagram(self.now, from, &mut check, &mut self.wire);
+        self.arrives(from, &mut check);
         self.settle();
     }
 
@@ -440,6 +453,11 @@ impl World {
     pub(super) fn load(&self) -> usize {
         self.places.taken()
     }
+}
+
+fn setup(calendar: Arc<Calendar>, candidates: Candidates) -> Setup {
+    let (peer_config, identity) = (PeerConfig::default(), IDENTITY.clone());
+    Setup { peer_config, identity, calendar, candidates, repair_hold: Duration::from_millis(600) }
 }
 
 impl Visitor {
