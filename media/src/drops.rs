@@ -216,6 +216,9 @@ metric::label_values! {
     TrackNotTaken => "track_not_taken",
     /// A level of the video that a WebRTC viewer should get cannot be had in its codec now; it keeps the one that it has.
     LevelNotTaken => "level_not_taken",
+    /// A level of the video that a WebRTC viewer should get is not made, because the node's budget for conversions is spent; it keeps the
+    /// one that it has.
+    LevelOverBudget => "level_over_budget",
     /// A frame of a WebRTC viewer's track has nothing in it that RTP carries, or is not in the codec of its track.
     NotPacketized => "not_packetized",
     /// The kernel's send buffer was full.

@@ -123,6 +123,10 @@ metrics_of_onmic! {
     WHEP_REPAIRS = "onmic_whep_repairs_total", Counter, ["network", "outcome"];
     /// Measures the time from the arrival of a packet's frame to the repeat that a WHEP viewer asked for, in seconds.
     WHEP_REPAIR_AGE = "onmic_whep_repair_age_seconds", Histogram, ["network"];
+    /// Counts how often the level of a WHEP viewer's video was another one than before, by the reasons below. Audio alone counts as one.
+    WHEP_LEVEL_CHANGES = "onmic_whep_level_changes_total", Counter, ["reason"];
+    /// Counts WHEP viewers who can have another level of the video, by the one that they get: main, rendition (another one of the publisher's), none (audio alone).
+    WHEP_LEVELS = "onmic_whep_levels", Gauge, ["level"];
     /// Counts what was open by a token, a ticket or a seat and was ended, by the reasons below.
     PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
     /// Counts threads and tasks that ended by a panic, by their name. Each was replaced, or ended what it was for.
@@ -225,6 +229,36 @@ label_values! {
 }
 
 label_values! {
+    /// Names why a viewer gets another level of the video: these are the values of the label `reason` of [`WHEP_LEVEL_CHANGES`].
+    LevelReason:
+    /// The viewer chose it by hand, or left the choice to the server again.
+    Hand => "hand",
+    /// The player does not need more pixels, or its own limit does not allow more bits.
+    Size => "size",
+    /// The estimate of the path does not carry the level before.
+    Estimate => "estimate",
+    /// Packets of the level before waited too long before they could leave.
+    Queue => "queue",
+    /// The path lost too much.
+    Loss => "loss",
+    /// The path carries more than the level before.
+    Carried => "carried",
+    /// The level before has ended, or is not there any more.
+    Ended => "ended",
+}
+
+label_values! {
+    /// Names the levels that viewers get: these are the values of the label `level` of [`WHEP_LEVELS`].
+    LevelKind:
+    /// The main video.
+    Main => "main",
+    /// Another rendition that the publisher makes.
+    Rendition => "rendition",
+    /// Audio alone.
+    AudioOnly => "none",
+}
+
+label_values! {
     /// Names why a player gave WHEP up: these are the values of the label `reason` of [`WHEP_GIVEN_UP`]. All but the first
     /// are what the player says when it deletes its session (`DELETE /sessions/ID?reason=blocked`).
     GivenUp:
@@ -322,6 +356,8 @@ mod tests {
                 .chain(GivenUp::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Network::ALL.iter().map(|network| network.sentence()))
                 .chain(Repair::ALL.iter().map(|outcome| outcome.sentence()))
+                .chain(LevelReason::ALL.iter().map(|reason| reason.sentence()))
+                .chain(LevelKind::ALL.iter().map(|kind| kind.sentence()))
                 .chain(Ending::ALL.iter().map(|reason| reason.sentence()))
                 .chain(Work::ALL.iter().map(|work| work.sentence()))
                 .chain(Denial::ALL.iter().map(|reason| reason.sentence()))
@@ -355,6 +391,10 @@ mod tests {
         out.push_str("\n## Outcomes of requests for lost packets\n\n| `outcome` | |\n| --- | --- |\n");
         for outcome in Repair::ALL {
             writeln!(out, "| `{}` | {} |", outcome.name(), outcome.sentence()).unwrap();
+        }
+        out.push_str("\n## Reasons to get another level\n\n| `reason` | |\n| --- | --- |\n");
+        for reason in LevelReason::ALL {
+            writeln!(out, "| `{}` | {} |", reason.name(), reason.sentence()).unwrap();
         }
         out.push_str("\n## Reasons to give WHEP up\n\n| `reason` | |\n| --- | --- |\n");
         for reason in GivenUp::ALL {

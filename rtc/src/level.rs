@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onmic_media::feed::{Accept, Level};
-use onmic_media::{Codec, Entry, Feed};
+use onmic_media::{Codec, Entry, Feed, TrackKey};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -12,6 +12,25 @@ pub use crate::rtp::choice::{Pick, Wish};
 
 /// The most that observe one session at a time: its page, and a monitor or two.
 pub const OBSERVERS_MAX: usize = 4;
+
+/// Why a level cannot be had now. The viewer keeps the one that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The node converts as much as it can.
+    OverBudget,
+    /// The feed does not have it in the codec of the session.
+    NotThere,
+}
+
+impl Refusal {
+    /// Returns the word for the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OverBudget => "over_budget",
+            Self::NotThere => "not_there",
+        }
+    }
+}
 
 /// What a viewer gets now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +43,8 @@ pub struct Shown {
     pub estimate_bps: Option<u64>,
     /// Whether the path carries what was chosen by hand, as far as that is known.
     pub is_carried: bool,
+    /// A level that it should get and cannot have now.
+    pub refused: Option<(TrackKey, Refusal)>,
 }
 
 /// A viewer's session that is observed. Once it ends, `shown` has no sender any more.

@@ -532,6 +532,7 @@ impl Core {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
             viewer.start(id, track, now);
         }
+        self.tell(key);
         self.pump_viewer(now, key, out);
     }
 
@@ -598,7 +599,8 @@ impl Core {
             Role::Publisher(publisher) => publisher.poll_timeout(),
             Role::Viewer(viewer) if session.connected.is_some() => {
                 let sends = viewer.tracks.iter().filter(|own| !own.sender.needs_no_timer());
-                let copies = viewer.tracks.iter().filter_map(|own| own.sender.copy_timeout());
+                let had = viewer.tracks.iter().filter(|own| !own.is_given_back);
+                let copies = had.filter_map(|own| own.sender.copy_timeout());
                 sends.filter_map(|own| own.sender.poll_timeout(&tracks.get(&own.id)?.outgoing)).chain(copies).min()
             }
             Role::Viewer(_) => None,

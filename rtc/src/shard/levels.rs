@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use onmic_media::{Codec, Feed, Level, TrackId, TrackKey};
 use tokio::sync::watch;
 
-use crate::level::{self, Shown};
-use crate::rtp::choice::{Choice, Decision, Path, Pick, Rung, Wish};
+use super::metric::{Metrics, Watching};
+use crate::level::{self, Refusal, Shown};
+use crate::rtp::choice::{Choice, Decision, Path, Pick, Reason, Rung, Wish};
 
 /// The least time between two decisions for one viewer: the receiver's feedback comes every 50 ms.
 const DECIDE_EVERY: Duration = Duration::from_millis(100);
@@ -21,7 +22,6 @@ const LOOKED_UP_EVERY: Duration = Duration::from_millis(500);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
 /// What one viewer keeps.
-#[derive(Debug)]
 pub(super) struct Levels {
     /// The `mid` of the section.
     pub(super) mid: String,
@@ -29,13 +29,17 @@ pub(super) struct Levels {
     pub(super) wish: Wish,
     pub(super) choice: Choice,
     is_carried: bool,
+    /// Why the last level was decided for.
+    why: Reason,
+    /// What the viewer is counted under.
+    counted: Option<(Pick, Watching)>,
     next: Option<Instant>,
     /// The level that the feed was asked for.
     pub(super) asking: Option<TrackKey>,
     /// Whether it was asked for because the path does not carry the level before.
     pub(super) in_need: bool,
-    /// A level that could not be had, and until when it is not asked for again.
-    pub(super) refused: Option<(TrackKey, Instant)>,
+    /// A level that could not be had, why, and until when it is not asked for again.
+    pub(super) refused: Option<(TrackKey, Refusal, Instant)>,
     observers: Option<watch::Sender<Shown>>,
 }
 
@@ -56,6 +60,8 @@ impl Levels {
             wish: Wish::default(),
             choice: Choice::new(Pick::Level(key)),
             is_carried: true,
+            why: Reason::Hand,
+            counted: None,
             next: None,
             asking: None,
             in_need: false,
@@ -72,19 +78,34 @@ impl Levels {
         self.next = Some(now + DECIDE_EVERY);
         let decision = self.choice.decide(rungs, &self.wish, path, now);
         self.is_carried = decision.is_carried;
+        self.why = decision.reason.unwrap_or(self.why);
+        // Until then it is told, and after that only as long as it is still wanted.
+        self.refused = self.refused.filter(|(key, _, until)| now < *until || decision.pick == Pick::Level(*key));
         Some(decision)
     }
 
     /// Takes back a level that cannot be had now.
-    pub(super) fn refuse(&mut self, key: TrackKey, current: Pick, now: Instant) {
+    pub(super) fn refuse(&mut self, key: TrackKey, why: Refusal, current: Pick, now: Instant) {
         self.asking = None;
-        self.refused = Some((key, now + REFUSED_FOR));
+        self.refused = Some((key, why, now + REFUSED_FOR));
         self.choice.refuse(key, current, REFUSED_FOR, now);
     }
 
     /// Returns whether a level may be asked for.
     pub(super) fn may_ask(&self, key: TrackKey, now: Instant) -> bool {
-        self.asking != Some(key) && self.refused.is_none_or(|(refused, until)| refused != key || now >= until)
+        self.asking != Some(key) && self.refused.is_none_or(|(refused, _, until)| refused != key || now >= until)
+    }
+
+    /// Counts what the viewer gets now, and that it is another level than before.
+    pub(super) fn count(&mut self, current: Pick, metrics: &Metrics) {
+        let before = self.counted.as_ref().map(|(counted, _)| *counted);
+        if before == Some(current) {
+            return;
+        }
+        if before.is_some() {
+            metrics.level_changed(self.why);
+        }
+        self.counted = Some((current, metrics.watches(current)));
     }
 
     /// Returns what the viewer gets, from now on. `None` if too many observe it.
@@ -116,6 +137,7 @@ impl Levels {
             pinned: self.wish.pinned,
             estimate_bps: path.carries_bps,
             is_carried: self.is_carried || self.wish.pinned.is_none(),
+            refused: self.refused.map(|(key, why, _)| (key, why)).filter(|(key, _)| current != Pick::Level(*key)),
         }
     }
 }

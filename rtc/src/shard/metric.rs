@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter, histogram};
-use onmic_media::metric::{self, Latency, Network, Repair};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use onmic_media::metric::{self, Latency, LevelKind, LevelReason, Network, Repair};
 use onmic_media::{DropReason, MediaKind};
 
+use crate::rtp::choice::{Pick, Reason};
 use crate::rtp::sender::{Guarded, RepairCounters};
 use crate::transport::Dropped;
 use crate::{tcp, udp};
@@ -46,6 +47,8 @@ pub(super) struct Metrics {
     redundant_bytes: [Counter; 2],
     /// The time from a frame's arrival, or from its turn if it was held, until the kernel has the packets for the last viewer.
     pub(super) sending: Histogram,
+    level_changes: [Counter; LevelReason::ALL.len()],
+    levels: [Gauge; LevelKind::ALL.len()],
     sent_bytes: Counter,
     sent_packets: Counter,
     full: Counter,
@@ -114,6 +117,10 @@ impl Metrics {
             redundant_packets: REDUNDANCY.map(|form| counter!(metric::RTC_REDUNDANT_PACKETS, "form" => form)),
             redundant_bytes: REDUNDANCY.map(|form| counter!(metric::RTC_REDUNDANT_BYTES, "form" => form)),
             sending: Latency::WhepSend.histogram(),
+            level_changes: std::array::from_fn(
+                |index| counter!(metric::WHEP_LEVEL_CHANGES, "reason" => LevelReason::ALL[index].name()),
+            ),
+            levels: std::array::from_fn(|index| gauge!(metric::WHEP_LEVELS, "level" => LevelKind::ALL[index].name())),
             sent_bytes: counter!(metric::BYTES, "direction" => "out", "protocol" => "rtc"),
             sent_packets: counter!(metric::PACKETS, "direction" => "out", "protocol" => "rtc"),
             full: DropReason::SocketFull.counter(),
@@ -137,6 +144,32 @@ impl Metrics {
 
     pub(super) fn of(&self, network: Network) -> &OfNetwork {
         &self.networks[network as usize]
+    }
+
+    /// Counts that a viewer has another level than before.
+    pub(super) fn level_changed(&self, reason: Reason) {
+        let reason = match reason {
+            Reason::Hand => LevelReason::Hand,
+            Reason::Size => LevelReason::Size,
+            Reason::Estimate => LevelReason::Estimate,
+            Reason::Debt => LevelReason::Queue,
+            Reason::Loss => LevelReason::Loss,
+            Reason::Carried => LevelReason::Carried,
+            Reason::Gone => LevelReason::Ended,
+        };
+        self.level_changes[reason as usize].increment(1);
+    }
+
+    /// Counts one more viewer of a level until the guard is dropped.
+    pub(super) fn watches(&self, pick: Pick) -> Watching {
+        let kind = match pick {
+            Pick::AudioOnly => LevelKind::AudioOnly,
+            Pick::Level(key) if key.leads() => LevelKind::Main,
+            Pick::Level(_) => LevelKind::Rendition,
+        };
+        let gauge = self.levels[kind as usize].clone();
+        gauge.increment(1);
+        Watching(gauge)
     }
 
     pub(super) fn sent_frames(&self, kind: MediaKind, frames: u64) {
@@ -173,5 +206,14 @@ impl Metrics {
         self.refused.increment(udp.dropped_refused - old_udp.dropped_refused);
         self.tcp_full.increment(tcp.dropped - old_tcp.dropped);
         self.passed_on = new;
+    }
+}
+
+/// Counts as one viewer of a level while it lives.
+pub(super) struct Watching(Gauge);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }

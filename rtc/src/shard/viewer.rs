@@ -90,6 +90,8 @@ pub(super) struct ViewerTrack {
     pub(super) id: TrackId,
     pub(super) key: TrackKey,
     pub(super) sender: Sender,
+    /// Whether the track was given back, because the viewer wants audio alone. Its id may be that of another reading of it by now.
+    pub(super) is_given_back: bool,
     /// The level that it goes over to.
     pub(super) going: Option<Going>,
     /// The track that it has left, which is kept until then so that packets of it can be asked for again.
@@ -99,7 +101,7 @@ pub(super) struct ViewerTrack {
 impl ViewerTrack {
     pub(super) fn new(planned: &Sending, dates: DateOffset, id: TrackId, outgoing: &Outgoing) -> Self {
         let sender = Sender::new(planned.config, outgoing).dated_by(dates).delayed_by(planned.delay_ms);
-        Self { id, key: planned.key, sender, going: None, left: None }
+        Self { id, key: planned.key, sender, is_given_back: false, going: None, left: None }
     }
 
     pub(super) fn is_video(&self) -> bool {
@@ -252,7 +254,7 @@ impl Viewer {
     /// Acts on a report about one of its streams.
     fn handle_reception(&mut self, block: &ReceptionBlock, peer: &Peer, turn: &Turn<'_, impl Outbox>) {
         let Some(index) = self.tracks.iter().position(|own| own.sender.ssrc() == block.ssrc) else { return };
-        let has_video = self.tracks.iter().any(|own| own.key.kind == MediaKind::Video);
+        let has_video = self.tracks.iter().any(|own| own.is_video() && !own.sender.is_paused());
         let own = &mut self.tracks[index];
         own.sender.handle_reception(block, turn.clock.wall(turn.now));
         // Repeats of audio without a repair stream count as received, and its reports are rare.

@@ -66,7 +66,16 @@ struct Layers {
     automatic: bool,
     /// Whether the path carries what was chosen by hand, as far as that is known.
     carried: bool,
+    /// What the viewer should get and cannot have now. It keeps what it has.
+    refused: Option<Refused>,
     estimate: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    encoding_id: String,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -136,6 +145,7 @@ fn layers(now: &Now<'_>) -> Layers {
         pinned: now.shown.pinned.map(|pinned| pinned.to_string()),
         automatic: now.shown.pinned.is_none(),
         carried: now.shown.is_carried,
+        refused: now.shown.refused.map(|(key, why)| Refused { encoding_id: key.to_string(), reason: why.name() }),
         estimate: now.shown.estimate_bps,
     }
 }
@@ -148,7 +158,7 @@ fn event(text: &mut String, name: &str, data: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use onmic_media::{MediaKind, Rendition};
-    use onmic_rtc::level::Pick;
+    use onmic_rtc::level::{Pick, Refusal};
 
     use super::*;
 
@@ -162,7 +172,7 @@ mod tests {
             bitrate_bps,
             on_demand: rendition >= Rendition::FIRST_RUNG.0,
         };
-        let shown = Shown { current, pinned: None, estimate_bps: Some(2_000_000), is_carried: true };
+        let shown = Shown { current, pinned: None, estimate_bps: Some(2_000_000), is_carried: true, refused: None };
         let levels = vec![level(0, Some((1280, 720)), 2_300_000), level(1, None, 800_000)];
         Now { is_active: true, viewers, mid: "0", levels, shown }
     }
@@ -187,7 +197,7 @@ mod tests {
              event: layers\ndata: {\"0\":{\"active\":[\
              {\"encodingId\":\"video\",\"width\":1280,\"height\":720,\"bitrate\":2300000,\"frameRate\":30.0,\"onDemand\":false},\
              {\"encodingId\":\"video1\",\"width\":null,\"height\":null,\"bitrate\":800000,\"frameRate\":30.0,\"onDemand\":false}],\
-             \"inactive\":[],\"current\":\"video\",\"pinned\":null,\"automatic\":true,\"carried\":true,\"estimate\":2000000}}\n\n\
+             \"inactive\":[],\"current\":\"video\",\"pinned\":null,\"automatic\":true,\"carried\":true,\"refused\":null,\"estimate\":2000000}}\n\n\
              event: viewercount\ndata: {\"viewercount\":3}\n\n"
         );
         let mut same = now(3, main);
@@ -199,6 +209,9 @@ mod tests {
         pinned.shown.pinned = Some(Pick::AudioOnly);
         let text = news.say(&pinned, false);
         assert!(text.contains("\"current\":\"none\",\"pinned\":\"none\",\"automatic\":false"), "{text}");
+        pinned.shown.refused = Some((TrackKey::VIDEO, Refusal::OverBudget));
+        let text = news.say(&pinned, false);
+        assert!(text.contains("\"refused\":{\"encodingId\":\"video\",\"reason\":\"over_budget\"}"), "{text}");
         let silent = Now { is_active: false, levels: Vec::new(), ..now(4, main) };
         let text = news.say(&silent, true);
         assert!(

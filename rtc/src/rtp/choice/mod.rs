@@ -246,16 +246,19 @@ impl Choice {
             self.starved = None;
             return None;
         };
-        if below.is_empty() {
+        let mut open = below.iter().filter(|rung| !self.trials.is_refused(rung.key, now));
+        let Some(first) = open.clone().next() else {
             if path.carries_bps.is_none() && path.queue < QUEUED {
                 return None; // Loss at random: what arrives of the lowest level is more than nothing.
             }
             let since = *self.starved.get_or_insert(now);
             return (now.saturating_duration_since(since) >= STARVED).then_some((Pick::AudioOnly, reason));
-        }
-        let carried = below.iter().position(|rung| path.carries(path.needs(rung), BELOW));
-        let target = carried.unwrap_or(below.len() - 1).min(steps.max(1) - 1);
-        Some((Pick::Level(below[target].key), reason))
+        };
+        let target = match steps {
+            1 => first,
+            _ => open.clone().find(|rung| path.carries(path.needs(rung), BELOW)).or(open.next_back()).unwrap_or(first),
+        };
+        Some((Pick::Level(target.key), reason))
     }
 
     /// Returns whether loss shows that the level is not carried.

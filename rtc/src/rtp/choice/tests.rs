@@ -309,3 +309,14 @@ fn repeats_and_audio_count_for_what_a_level_needs() {
     assert_eq!(decide(2.0, 900_000), level(2));
     assert_eq!(decide(0.0, 1), level(2), "the lowest is kept for a while");
 }
+
+#[test]
+fn a_level_that_was_refused_is_not_what_a_viewer_falls_to() {
+    let now = Instant::now();
+    let narrow = Path { carries_bps: Some(1_000_000), is_app_limited: false, ..Path::default() };
+    let mut choice = Choice::new(level(0));
+    assert_eq!(choice.decide(&ladder(), &Wish::default(), &narrow, now).pick, level(1));
+    choice.refuse(key(1), level(0), Duration::from_secs(10), now);
+    let decision = choice.decide(&ladder(), &Wish::default(), &narrow, now);
+    assert_eq!((decision.pick, decision.reason), (level(2), Some(Reason::Estimate)));
+}

@@ -19,6 +19,8 @@ struct Trial {
     key: TrackKey,
     failures: u32,
     until: Instant,
+    /// Whether the level could not be had, whatever the path carries.
+    is_refused: bool,
 }
 
 /// The waits of one viewer.
@@ -36,18 +38,23 @@ impl Trials {
         let before = self.0.iter().find(|trial| trial.key == key).map_or(0, |trial| trial.failures);
         let failures = if has_failed { before.saturating_add(1) } else { 0 };
         let wait = FIRST.saturating_mul(1 << failures.min(16)).min(MOST);
-        self.set(Trial { key, failures, until: now + wait });
+        self.set(Trial { key, failures, until: now + wait, is_refused: false });
     }
 
     /// Notes that a level cannot be had until then.
     pub(super) fn bar(&mut self, key: TrackKey, until: Instant) {
         let failures = self.0.iter().find(|trial| trial.key == key).map_or(0, |trial| trial.failures);
-        self.set(Trial { key, failures, until });
+        self.set(Trial { key, failures, until, is_refused: true });
     }
 
     /// Returns whether a level has to wait.
     pub(super) fn is_barred(&self, key: TrackKey, now: Instant) -> bool {
         self.0.iter().any(|trial| trial.key == key && now < trial.until)
+    }
+
+    /// Returns whether a level cannot be had now.
+    pub(super) fn is_refused(&self, key: TrackKey, now: Instant) -> bool {
+        self.0.iter().any(|trial| trial.key == key && trial.is_refused && now < trial.until)
     }
 
     fn set(&mut self, trial: Trial) {

@@ -95,6 +95,17 @@ impl Sender {
         self.starting = None;
     }
 
+    /// Sends no frames from now on, and keeps nothing of its track: no packet of it can be asked for again.
+    pub fn give_back(&mut self) {
+        self.pause();
+        self.leave();
+    }
+
+    /// Returns whether it has begun to send.
+    pub fn has_started(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// Waits for its start again, where it was paused before that.
     pub fn unpause(&mut self) {
         self.phase = Phase::WaitingForKeyframe;

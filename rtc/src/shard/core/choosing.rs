@@ -12,7 +12,7 @@ use onmic_media::{Accepts, Codec, Demand, DropReason, Entry, Feed, TrackId, Trac
 
 use super::{Command, Core, Outbox, Role};
 use crate::capability::further_profile;
-use crate::level::{ChoiceRefused, Observed, Pick, Wish};
+use crate::level::{ChoiceRefused, Observed, Pick, Refusal, Wish};
 use crate::rtp::choice::{Path, Reason};
 use crate::session::SessionId;
 use crate::shard::levels::Going;
@@ -103,13 +103,14 @@ impl Core {
                 if !own.sender.is_paused() {
                     own.sender.pause();
                 }
-                return self.turn_back(key);
+                self.turn_back(key);
+                return self.give_back(key);
             }
         };
         if own.going.is_some_and(|going| going.key == wanted) {
             return;
         }
-        if own.key == wanted {
+        if own.key == wanted && !own.is_given_back {
             levels.asking = None;
             if own.sender.is_paused()
                 && let Some(track) = tracks.get_mut(&own.id)
@@ -152,25 +153,25 @@ impl Core {
         let Some(levels) = viewer.levels.as_mut().filter(|levels| levels.asking == Some(wanted)) else { return };
         levels.asking = None;
         let (codec, is_needed) = (levels.codec, levels.in_need);
-        let taken = demand.ok().and_then(|demand| {
+        let taken = demand.map_err(|why| Refusal::from(&why)).and_then(|demand| {
             let (id, parameters) = (demand.track().id(), demand.track().parameters());
             let fits = parameters.codec() == codec && further_profile(&parameters).is_none();
-            (fits && self.share(id, demand, now, out)).then_some(id)
+            (fits && self.share(id, demand, now, out)).then_some(id).ok_or(Refusal::NotThere)
         });
-        let Some(new) = taken else {
-            DropReason::LevelNotTaken.count(1);
-            return self.refuse(now, key, wanted);
+        let new = match taken {
+            Ok(new) => new,
+            Err(why) => return self.refuse(now, key, wanted, why),
         };
         self.turn_back(key);
         let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
         let Some(own) = viewer.tracks.iter_mut().find(|own| own.is_video()) else {
             return self.drop_if_unused(new);
         };
-        if own.id == new {
+        if own.id == new && !own.is_given_back {
             own.key = wanted; // Two levels have one track now.
-            return;
+            return self.tell(key);
         }
-        let past_max = if is_needed { SHOWN_AGAIN_AT_NEED } else { SHOWN_AGAIN };
+        let past_max = if is_needed || own.is_given_back { SHOWN_AGAIN_AT_NEED } else { SHOWN_AGAIN };
         own.going = Some(Going { id: new, key: wanted, past_max });
         let track = self.tracks.get_mut(&new).expect("the track is shared");
         track.others.push(key);
@@ -179,11 +180,15 @@ impl Core {
     }
 
     /// Notes that a level cannot be had now. The viewer keeps what it has.
-    fn refuse(&mut self, now: Instant, key: usize, wanted: TrackKey) {
+    fn refuse(&mut self, now: Instant, key: usize, wanted: TrackKey, why: Refusal) {
+        match why {
+            Refusal::OverBudget => DropReason::LevelOverBudget.count(1),
+            Refusal::NotThere => DropReason::LevelNotTaken.count(1),
+        }
         let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
         let current = viewer.current();
         if let Some(levels) = &mut viewer.levels {
-            levels.refuse(wanted, current, now);
+            levels.refuse(wanted, why, current, now);
         }
         self.tell(key);
     }
@@ -219,16 +224,22 @@ impl Core {
 
     /// Lets a viewer go over to the level that it waits for.
     fn cross(&mut self, now: Instant, key: usize, out: &mut impl Outbox) {
+        let is_connected = self.sessions[key].connected.is_some();
         let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
         let Some(own) = viewer.video_mut() else { return };
         let Some(Going { id: new, key: level, .. }) = own.going.take() else { return };
-        let (old, before) = (own.id, own.left.replace((own.id, now + KEPT)));
+        let is_back = std::mem::take(&mut own.is_given_back);
+        let left = (!is_back).then_some((own.id, now + KEPT));
+        let (old, before) = (own.id, std::mem::replace(&mut own.left, left));
         let Some(track) = self.tracks.get_mut(&new) else { return };
         own.sender.cross(&track.outgoing, now);
+        if is_connected && !own.sender.has_started() {
+            own.start(track, now); // It wanted no video until now.
+        }
         (own.id, own.key) = (new, level);
         track.others.retain(|other| *other != key);
         track.viewers.push(key);
-        if let Some(track) = self.tracks.get_mut(&old) {
+        if let Some(track) = self.tracks.get_mut(&old).filter(|_| !is_back) {
             track.viewers.retain(|viewer| *viewer != key);
             track.others.push(key);
         }
@@ -241,6 +252,24 @@ impl Core {
         self.tell(key);
     }
 
+    /// Gives the video of a viewer back that wants audio alone, so that nothing is made for nobody. A viewer without audio keeps it:
+    /// nothing else would tell the end of what it watches.
+    fn give_back(&mut self, key: usize) {
+        let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
+        if !viewer.track(TrackKey::AUDIO).is_some_and(|audio| self.tracks.contains_key(&audio)) {
+            return;
+        }
+        let Some(own) = viewer.video_mut().filter(|own| !own.is_given_back) else { return };
+        own.sender.give_back();
+        own.is_given_back = true;
+        let (id, left) = (own.id, own.left.take());
+        self.release(id, key);
+        if let Some((left, _)) = left {
+            self.release(left, key);
+        }
+        self.reschedule(key);
+    }
+
     /// Lets a viewer stay with what it has.
     fn turn_back(&mut self, key: usize) {
         let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
@@ -251,11 +280,15 @@ impl Core {
         }
     }
 
-    /// Tells those who observe a viewer what it gets.
-    fn tell(&self, key: usize) {
-        let Role::Viewer(viewer) = &self.sessions[key].role else { return };
-        if let Some(levels) = &viewer.levels {
-            levels.tell(viewer.current(), &viewer.path());
+    /// Counts what a viewer gets, and tells those who observe it.
+    pub(super) fn tell(&mut self, key: usize) {
+        let Role::Viewer(viewer) = &mut self.sessions[key].role else { return };
+        let (current, path, has_video) = (viewer.current(), viewer.path(), viewer.video().is_some());
+        if let Some(levels) = &mut viewer.levels {
+            if has_video {
+                levels.count(current, &self.metrics);
+            }
+            levels.tell(current, &path);
         }
     }
 
@@ -290,6 +323,15 @@ impl Core {
 async fn demand(feed: Arc<Feed>, key: TrackKey, codec: Codec) -> Result<Demand, Unavailable> {
     let accepts = Accepts { codecs: [codec].into(), reordering: false, any_format: false, entry: Entry::Now };
     feed.demanded(key, &accepts).await
+}
+
+impl From<&Unavailable> for Refusal {
+    fn from(why: &Unavailable) -> Self {
+        match why {
+            Unavailable::Overloaded(_) => Self::OverBudget,
+            Unavailable::NoTrack(_) | Unavailable::NoRecipe(_) | Unavailable::Failed { .. } => Self::NotThere,
+        }
+    }
 }
 
 impl Viewer {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onmic_media::{Feed, Frame, MediaKind, Rendition, Track, TrackKey};
+use onmic_media::feed::Unavailable;
+use onmic_media::{Codec, Feed, Frame, MediaKind, Rendition, Spent, Track, TrackKey, Work};
 use tokio::sync::oneshot;
 
 use super::super::Command;
 use super::world::{Got, World};
 use super::{MILLI, SECOND, is_contiguous};
-use crate::level::{ChoiceRefused, Observed, Pick, Wish};
+use crate::level::{ChoiceRefused, Observed, Pick, Refusal, Wish};
 use crate::rtp::tests::fixture;
 
 const LOWER: TrackKey = TrackKey::new(MediaKind::Video, Rendition(1));
@@ -149,6 +150,82 @@ async fn a_viewer_without_video_goes_on_with_a_keyframe() {
     assert!(video.len() > before + 30 && is_contiguous(&video) && !is_lower(&video));
     assert!(world.close(world.visitors[viewer].id));
     assert!(world.core.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_of_audio_alone_gives_its_video_back_and_takes_it_again() {
+    let mut world = World::new();
+    let mut levels = Levels::new(&world, 400, 30);
+    let sound = fixture::repeated(Codec::Opus, world.now, 1);
+    assert!(levels.feed.set_original(Arc::new(Track::new(sound[0].parameters.clone()))));
+    let viewer = world.watch_connected(&levels.feed);
+    levels.push(&mut world, 40);
+    assert_eq!(world.core.tracks_read(), 2);
+    for (wish, key) in [(Wish::default(), TrackKey::VIDEO), (pinned(Pick::Level(LOWER)), LOWER)] {
+        choose(&mut world, viewer, pinned(Pick::AudioOnly)).unwrap();
+        assert_eq!(world.core.tracks_read(), 1, "nobody watches the video");
+        let before = world.visitors[viewer].video().len();
+        levels.push(&mut world, 60);
+        assert_eq!(world.visitors[viewer].video().len(), before);
+        choose(&mut world, viewer, wish).unwrap();
+        world.command().await;
+        levels.push(&mut world, 45);
+        let video = world.visitors[viewer].video();
+        assert!(video.len() > before + 30 && is_contiguous(&video));
+        assert_one_stream(&video[before..]);
+        assert_eq!((is_lower(&video), world.core.tracks_read()), (key == LOWER, 2));
+    }
+    assert!(world.close(world.visitors[viewer].id));
+    assert!(world.core.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_of_audio_alone_from_before_its_connection_can_have_video() {
+    let mut world = World::new();
+    let mut levels = Levels::new(&world, 400, 30);
+    let sound = fixture::repeated(Codec::Opus, world.now, 1);
+    assert!(levels.feed.set_original(Arc::new(Track::new(sound[0].parameters.clone()))));
+    levels.push(&mut world, 10);
+    let viewer = world.watch(&levels.feed);
+    choose(&mut world, viewer, pinned(Pick::AudioOnly)).unwrap();
+    world.run_for(SECOND);
+    assert!(world.visitors[viewer].connected.is_some());
+    levels.push(&mut world, 40);
+    assert!(world.visitors[viewer].video().is_empty());
+    choose(&mut world, viewer, Wish::default()).unwrap();
+    world.command().await;
+    levels.push(&mut world, 60);
+    let video = world.visitors[viewer].video();
+    assert!(!video.is_empty());
+    assert_one_stream(&video);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_whose_level_is_refused_stays_and_is_told_why() {
+    let mut world = World::new();
+    let mut levels = Levels::new(&world, 400, 30);
+    let viewer = world.watch_connected(&levels.feed);
+    let shown = observe(&mut world, viewer).unwrap().shown;
+    levels.push(&mut world, 40);
+    choose(&mut world, viewer, pinned(Pick::Level(LOWER))).unwrap();
+    let id = world.visitors[viewer].id;
+    let spent = Unavailable::Overloaded(Spent(Work::SpareConversion));
+    world.tell(Command::Level { id, key: LOWER, demand: Err(spent) });
+    let told = *shown.borrow();
+    assert_eq!(told.refused, Some((LOWER, Refusal::OverBudget)));
+    assert_eq!((told.current, told.pinned), (Pick::Level(TrackKey::VIDEO), Some(Pick::Level(LOWER))));
+    world.command().await; // What the feed says was not waited for any more.
+    levels.push(&mut world, 45);
+    let video = world.visitors[viewer].video();
+    assert!(!is_lower(&video));
+    assert_one_stream(&video);
+    // It is tried again when it is asked for again.
+    choose(&mut world, viewer, pinned(Pick::Level(LOWER))).unwrap();
+    assert_eq!(shown.borrow().refused, None);
+    world.command().await;
+    levels.push(&mut world, 45);
+    assert!(is_lower(&world.visitors[viewer].video()));
+    assert_eq!(shown.borrow().current, Pick::Level(LOWER));
 }
 
 #[tokio::test(start_paused = true)]
