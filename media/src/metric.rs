@@ -125,7 +125,7 @@ metrics_of_onmic! {
     WHEP_REPAIR_AGE = "onmic_whep_repair_age_seconds", Histogram, ["network"];
     /// Counts how often the level of a WHEP viewer's video was another one than before, by the reasons below. Audio alone counts as one.
     WHEP_LEVEL_CHANGES = "onmic_whep_level_changes_total", Counter, ["reason"];
-    /// Counts WHEP viewers who can have another level of the video, by the one that they get: main, rendition (another one of the publisher's), none (audio alone).
+    /// Counts WHEP viewers who can have another level of the video, by the one that they get: main, rendition (another one of the publisher's), rung (one of the node's own ladder), none (audio alone).
     WHEP_LEVELS = "onmic_whep_levels", Gauge, ["level"];
     /// Counts what was open by a token, a ticket or a seat and was ended, by the reasons below.
     PERMITS_ENDED = "onmic_permits_ended_total", Counter, ["reason"];
@@ -254,6 +254,8 @@ label_values! {
     Main => "main",
     /// Another rendition that the publisher makes.
     Rendition => "rendition",
+    /// A rung of the node's own ladder.
+    Rung => "rung",
     /// Audio alone.
     AudioOnly => "none",
 }

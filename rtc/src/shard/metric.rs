@@ -165,6 +165,7 @@ impl Metrics {
         let kind = match pick {
             Pick::AudioOnly => LevelKind::AudioOnly,
             Pick::Level(key) if key.leads() => LevelKind::Main,
+            Pick::Level(key) if key.is_rung() => LevelKind::Rung,
             Pick::Level(_) => LevelKind::Rendition,
         };
         let gauge = self.levels[kind as usize].clone();
