@@ -20,9 +20,10 @@ const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 const AGAIN_MAX = 3;
 const AT_A_TIME = 2;
 /** Files whose tests encode, mix or impair several streams at once, or flood the gateway, and look at each frame. */
-const ALONE = ["bad_input", "bad_network", "mic_switch", "mixed_program", "poor_network", "publisher_reconnect", "whep_sync"].map((name) =>
-  join(FOLDER, `${name}.test.js`),
-);
+const ALONE = [
+  ...["bad_input", "bad_network", "field/never_black", "field/strangers", "levels", "mic_switch", "mixed_program", "poor_network"],
+  ...["publisher_reconnect", "renditions", "whep_sync"],
+].map((name) => join(FOLDER, `${name}.test.js`));
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: "string" } } });
 const files = positionals.length > 0 ? positionals.map((file) => resolve(file)) : [...testsIn(join(FOLDER, "field")), ...testsIn(FOLDER)];
