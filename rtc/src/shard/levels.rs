@@ -155,6 +155,11 @@ struct Ladder {
 }
 
 impl Ladders {
+    /// Forgets all levels, because one has ended.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
     /// Returns the levels of a feed that can be had in a codec.
     pub(super) fn of(&mut self, feed: &Arc<Feed>, codec: Codec, now: Instant) -> Arc<[Rung]> {
         let place = Arc::as_ptr(feed).addr();

@@ -340,6 +340,11 @@ impl Viewer {
         turn.metrics.of(network).repairs(&before, &after);
     }
 
+    /// Returns how much longer its round trips are than the shortest one was: the queue on its path.
+    pub(super) fn queue(&self) -> Duration {
+        self.recovery.as_ref().map_or(Duration::ZERO, |recovery| recovery.queued())
+    }
+
     /// Returns what its network loses.
     pub(super) fn loss(&self) -> f32 {
         self.recovery.as_ref().map_or(0.0, |recovery| recovery.loss())

@@ -13,11 +13,13 @@
 //!
 //! [`Decoder`] is the other direction. Nothing here reads a clock or knows a peer.
 
+#[cfg(any(test, feature = "client"))]
 mod decoder;
 mod header;
 pub mod masks;
 mod parities;
 
+#[cfg(any(test, feature = "client"))]
 pub use decoder::{Decoder, DecoderCounters};
 pub use parities::{Parities, Parity};
 

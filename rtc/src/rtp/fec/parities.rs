@@ -55,11 +55,6 @@ impl Parity {
         self.first
     }
 
-    /// Returns the length of the XOR of the payloads, in bytes.
-    pub fn payload_len(&self) -> usize {
-        self.payload.len()
-    }
-
     /// Writes the payload of the repair packet for one viewer. `packets` are the marker and the length of the payload of each
     /// packet of the block and what follows it. `header` is what that viewer got in front of the first
     /// packet of the block, with the transport-wide number as 0: receivers take it out, because it is counted when a

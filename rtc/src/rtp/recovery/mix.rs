@@ -75,7 +75,7 @@ const PACKETS_MAX: f32 = 10_000.0;
 /// The share of the stream's bytes that repeats may take on a path that loses little.
 const BUDGET: f32 = 0.5;
 /// The most that repeats may take: twice the stream.
-const BUDGET_MAX: f32 = 2.0;
+pub(super) const BUDGET_MAX: f32 = 2.0;
 
 /// What is known of the path to a viewer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,7 +148,7 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
         return Mix::default();
     }
     let copies = match loss {
-        _ if path.queued >= QUEUED || !allowed.repairs => 1,
+        _ if path.is_full() || !allowed.repairs => 1,
         _ if loss >= LOSS_THRICE => 3,
         _ if loss >= LOSS_TWICE => 2,
         _ => 1,
@@ -171,6 +171,11 @@ pub fn decide(path: &Path, allowed: &Allowed) -> Mix {
 }
 
 impl Path {
+    /// Returns whether a queue stands on it, so that more packets would only make that longer.
+    pub fn is_full(&self) -> bool {
+        self.queued >= QUEUED
+    }
+
     /// Returns the time from one request of the receiver for a packet to the next.
     pub fn round(&self) -> Duration {
         let by_receiver = if self.knows_round_trip { Duration::ZERO } else { ROUND_UNKNOWN };
@@ -221,7 +226,7 @@ fn protection(path: &Path, loss: f32, hold: impl Fn(Protection) -> Duration) -> 
     const LONG: Duration = Duration::from_millis(40);
     let is_far = path.round_trip.unwrap_or(RTT_UNKNOWN) >= LONG;
     let least = match loss {
-        _ if path.queued >= QUEUED => return Protection::None,
+        _ if path.is_full() => return Protection::None,
         _ if loss >= LOSS_THRICE => Protection::Strong,
         _ if loss >= 0.08 => Protection::Medium,
         _ if loss >= 0.02 && is_far => Protection::Light,

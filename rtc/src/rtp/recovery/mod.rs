@@ -13,6 +13,7 @@ mod mix;
 
 use std::time::{Duration, Instant};
 
+use mix::BUDGET_MAX;
 pub use mix::{Allowed, Mix, Path, RTT_UNKNOWN, decide};
 
 use super::fec::Protection;
@@ -67,6 +68,7 @@ pub struct Recovery {
     asked_again: f32,
     packets_per_second: f32,
     least: Option<Duration>,
+    queued: Duration,
     reported: Option<Instant>,
     mix: Mix,
     hold: Kept<Duration>,
@@ -134,18 +136,21 @@ impl Recovery {
         // The shortest round trip is forgotten slowly, for a viewer whose network changes.
         let round_trip = known.round_trip.unwrap_or(RTT_UNKNOWN);
         let least = self.least.map_or(round_trip, |least| round_trip.min(least + least / 64));
-        self.least = Some(least);
+        (self.least, self.queued) = (Some(least), round_trip.saturating_sub(least));
         let path = Path {
             loss: self.loss,
             burst: f32::midpoint(self.dispersion, 1.0).max(1.0),
             asked_again: self.asked_again,
             round_trip: known.round_trip,
             variation: known.variation.min(round_trip / 2),
-            queued: round_trip.saturating_sub(least),
+            queued: self.queued,
             knows_round_trip: known.knows_round_trip,
             packets_per_second: self.packets_per_second,
         };
         let mix = decide(&path, allowed);
+        if path.is_full() {
+            self.protection = Kept::default(); // What is kept for the next loss would make the queue longer.
+        }
         // A viewer that may have none of it any more, because it came over to TCP, loses it at once.
         let protection = self.protection.follow(mix.protection, now);
         let redundancy = self.redundancy.follow(mix.redundancy, now);
@@ -153,6 +158,7 @@ impl Recovery {
             hold: self.hold.follow(mix.hold, now).min(if allowed.repairs { allowed.hold } else { Duration::ZERO }),
             protection: if allowed.protection { protection } else { Protection::None },
             redundancy: if allowed.redundancy { redundancy } else { Redundancy::NONE },
+            budget: (mix.budget + (protection.share() - mix.protection.share()).max(0.0)).min(BUDGET_MAX),
             ..mix
         };
         Some(&self.mix)
@@ -161,6 +167,11 @@ impl Recovery {
     /// Returns the mix.
     pub fn mix(&self) -> &Mix {
         &self.mix
+    }
+
+    /// Returns how much longer the last round trip was than the shortest one.
+    pub fn queued(&self) -> Duration {
+        self.queued
     }
 
     /// Returns the smoothed loss, from 0 to 1.
@@ -262,6 +273,32 @@ mod tests {
         assert_eq!(holds[64].1, 0, "{holds:?}");
         let shrinks = holds.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
         assert!((1..=4).contains(&shrinks), "{holds:?}");
+    }
+
+    #[test]
+    fn a_queue_ends_repair_packets_at_once_although_they_are_kept_for_the_next_loss() {
+        let (mut recovery, mut now) = (Recovery::default(), Instant::now());
+        let all = Allowed { protection: true, redundancy: true, ..ALLOWED };
+        let mut report = |number: u32, rtt: u64| {
+            now += Duration::from_secs(1);
+            let block = ReceptionBlock {
+                ssrc: 7,
+                fraction_lost: 25,
+                cumulative_lost: 27 * number as i32,
+                highest_sequence: 270 * number,
+                jitter: 0,
+                last_sender_report: 0,
+                delay: 0,
+            };
+            let known = Known { round_trip: Some(Duration::from_millis(rtt)), ..Known::default() };
+            recovery.handle_report(&block, &known, &all, now);
+            (recovery.mix().protection, recovery.queued())
+        };
+        let before: Vec<_> = (1..6).map(|number| report(number, 50)).collect();
+        assert!(before[4].0 >= Protection::Medium && before[4].1.is_zero(), "{before:?}");
+        let (protection, queued) = report(6, 300);
+        assert_eq!(protection, Protection::None);
+        assert!(queued >= Duration::from_millis(240), "{queued:?}");
     }
 
     #[test]

@@ -156,8 +156,7 @@ impl Sender {
     ) -> Option<&'b [u8]> {
         let first = packets.get(parity.first())?;
         let span = self.spans[SPANS - 1];
-        let sequence = span.viewer + (first.sequence - span.shared);
-        let stream = (self.ssrc, self.payload_type, sequence as u16);
+        let stream = (self.ssrc, self.payload_type, span.on_wire(first.sequence) as u16);
         let mut covered = [0; HEADER_MAX];
         let covered = self.write_header(stream, &span, &first, &mut 0, &mut covered);
         let block = packets.iter().skip(parity.first()).map(|packet| (packet.marker, packet.payload.len()));

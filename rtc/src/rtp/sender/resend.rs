@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::outgoing::{Packet, PlayoutDelay};
+use super::super::outgoing::{Outgoing, Packet, PlayoutDelay};
 use super::super::recovery::{Known, Mix};
+use super::super::red::Redundant;
 use super::hold::Hold;
+use super::repair::Repairs;
 use super::span::Span;
 use super::{HEADER_MAX, RepairCounters, SPANS, Sender, Stores};
 
@@ -40,6 +42,12 @@ impl Default for RepairScratch {
     }
 }
 
+/// Returns the payload bytes of a repeat. Without a repair stream they are those that were sent: of redundant audio with what it repeats.
+fn repeated_bytes(repairs: &Repairs, packet: &Packet<'_>, span: &Span, outgoing: &Outgoing) -> usize {
+    let redundant = repairs.sends_the_same().then(|| outgoing.redundant(packet.frame, span.redundancy)).flatten();
+    redundant.map_or(packet.payload.len(), Redundant::bytes)
+}
+
 impl Sender {
     /// Returns whether lost packets are sent again.
     pub fn repairs(&self) -> bool {
@@ -72,7 +80,7 @@ impl Sender {
             repairs.counters.unknown += 1;
             return None;
         };
-        let bytes = packet.payload.len();
+        let bytes = repeated_bytes(repairs, &packet, &span, stores.of(span.generation, self.generation)?);
         let spend = || self.budget.get_or_insert_default().spend(bytes, self.octets, now);
         repairs.admit((span.on_wire(packet.sequence), lost), spend, round_trip, now).ok()?;
         repairs.age = now.saturating_duration_since(packet.frame.arrived);
@@ -96,9 +104,10 @@ impl Sender {
                 self.repairs.as_mut()?.counters.unknown += 1;
                 continue;
             };
-            let budget = self.budget.get_or_insert_default();
-            let is_paid = budget.spend(packet.payload.len(), self.octets, now);
-            self.repairs.as_mut()?.count_copy(is_paid);
+            let (store, repairs) = (stores.of(span.generation, self.generation)?, self.repairs.as_mut()?);
+            let bytes = repeated_bytes(repairs, &packet, &span, store);
+            let is_paid = self.budget.get_or_insert_default().spend(bytes, self.octets, now);
+            repairs.count_copy(is_paid);
             if is_paid {
                 return self.repeat((lost, packet, &span), stores, transport_sequence, scratch);
             }

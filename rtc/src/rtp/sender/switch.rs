@@ -51,13 +51,12 @@ impl<'o> From<&'o Outgoing> for Stores<'o> {
 }
 
 impl Sender {
-    /// Goes on with another track of the same codec and timeline in place of one that is over, from the keyframe of its cached group or
-    /// else its next keyframe.
-    pub fn move_to(&mut self, outgoing: &Outgoing) {
+    /// Goes on with another track of the same codec and timeline in place of one that is over, as a viewer who starts there.
+    pub fn move_to(&mut self, outgoing: &Outgoing, now: Instant) {
         self.leave();
         self.next_frame = outgoing.group().unwrap_or_else(|| outgoing.next_number());
-        if !self.is_paused() {
-            self.phase = Phase::WaitingForKeyframe;
+        if self.started.is_some() && !self.is_paused() {
+            self.start(outgoing, now);
         }
     }
 

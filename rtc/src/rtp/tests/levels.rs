@@ -264,6 +264,44 @@ fn packets_of_the_level_before_are_sent_again_as_long_as_it_is_kept() {
 }
 
 #[test]
+fn packets_of_a_track_that_has_ended_are_never_taken_from_another() {
+    for resend in [Resend::AsSent, repair()] {
+        let now = Instant::now();
+        let frames = fixture::synthetic(now, 60, 30, (9_000, 1_300));
+        let tracks: [Outgoing; 3] = std::array::from_fn(|_| {
+            let mut outgoing = Outgoing::new(frames[0].parameters.codec(), Limits::default()).unwrap();
+            frames[..31].iter().for_each(|frame| {
+                outgoing.push(frame);
+            });
+            outgoing
+        });
+        let [first, second, third] = &tracks;
+        let later = frames[30].arrived;
+        let mut sender = Sender::new(config(resend), first);
+        sender.start(first, later);
+        let mut last = 0;
+        let mut send = |sender: &mut Sender, outgoing: &Outgoing| {
+            while let Some(packets) = sender.poll_frame(outgoing, later) {
+                let (mut number, mut buffer) = (0, [0; HEADER_MAX]);
+                for packet in packets.iter() {
+                    let header = sender.header(&packet, &mut number, &mut buffer);
+                    last = u16::from_be_bytes([header[2], header[3]]);
+                }
+            }
+            last
+        };
+        send(&mut sender, first);
+        sender.cross(second, later);
+        let of_second = send(&mut sender, second);
+        sender.move_to(third, later); // The second has ended.
+        send(&mut sender, third);
+        let (mut transport, mut scratch) = (0, RepairScratch::default());
+        let stores = Stores::new(third, None);
+        assert!(sender.repair(of_second, stores, later, &mut transport, &mut scratch).is_none(), "{resend:?}");
+    }
+}
+
+#[test]
 fn losses_around_a_change_are_made_up_for_and_every_frame_comes_whole() {
     for seed in 1..=20 {
         let mut random = Random(seed * 15_485_863);

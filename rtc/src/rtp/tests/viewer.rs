@@ -287,7 +287,7 @@ fn a_viewer_that_moves_to_another_track_continues_its_sequence_numbers() {
     let mut sequences = send(&mut sender, &first, frames[29].arrived);
     sender.handle_reception(&block(0xabcd, 0, 0), WALL);
     let mut second = filled(&frames[25..30]);
-    sender.move_to(&second);
+    sender.move_to(&second, frames[29].arrived);
     frames[30..].iter().for_each(|frame| {
         second.push(frame);
     });

@@ -79,7 +79,12 @@ impl Core {
         if let Some(reason) = decision.reason {
             tracing::debug!(session = ?id, to = %decision.pick, ?reason, "another level");
         }
-        let is_needed = matches!(decision.reason, Some(Reason::Estimate | Reason::Debt | Reason::Loss));
+        // A player states a limit of bits where the network does not carry the level.
+        let is_needed = match decision.reason {
+            Some(Reason::Estimate | Reason::Debt | Reason::Loss) => true,
+            Some(Reason::Size) => levels.wish.bitrate_max_bps.is_some(),
+            _ => false,
+        };
         self.aim(now, key, decision.pick, is_needed, out);
         self.tell(key);
     }
@@ -121,7 +126,8 @@ impl Core {
                 }
             }
             self.turn_back(key);
-            return self.pump_viewer(now, key, out);
+            self.pump_viewer(now, key, out);
+            return self.reschedule(key);
         }
         if levels.may_ask(wanted, now) {
             levels.asking = Some(wanted);
@@ -300,7 +306,7 @@ impl Core {
         self.drop_if_unused(id);
     }
 
-    fn drop_if_unused(&mut self, id: TrackId) {
+    pub(super) fn drop_if_unused(&mut self, id: TrackId) {
         let is_unused = |track: &&SharedTrack| track.viewers.is_empty() && track.others.is_empty() && !track.replacing;
         if self.tracks.get(&id).filter(is_unused).is_some() {
             self.drop_track(id);
@@ -342,7 +348,7 @@ impl Viewer {
 
     /// Returns what is known of its path.
     pub(super) fn path(&self) -> Path {
-        Path { loss: self.loss(), ..Path::default() }
+        Path { loss: self.loss(), queue: self.queue(), ..Path::default() }
     }
 
     /// Returns the tracks that it has of the shard, in whatever way.

@@ -112,22 +112,36 @@ impl Core {
             }
         };
         let track = self.tracks.get_mut(&new).expect("the track is shared");
-        for key in &before.viewers {
-            let Role::Viewer(viewer) = &mut self.sessions[*key].role else { continue };
+        let (mut moved, mut left, mut closing) = (Vec::new(), Vec::new(), Vec::new());
+        for key in before.viewers {
+            let Role::Viewer(viewer) = &mut self.sessions[key].role else { continue };
+            if viewer.tracks.iter().any(|own| own.id == new) {
+                closing.push(key); // It has the other one in a section of its own, and none for this one any more.
+                continue;
+            }
             for own in viewer.tracks.iter_mut().filter(|own| own.id == old) {
                 (own.id, own.key) = (new, track.key());
-                own.sender.move_to(&track.outgoing);
-                // It may have been on its way there, and the one that it left is not the last any more.
-                own.going = own.going.filter(|going| going.id != new);
+                own.sender.move_to(&track.outgoing, now);
+                own.going = own.going.filter(|going| going.id != new); // It may have been on its way there.
+                // The track that ended is the last that it left, and no packet of that can be asked for.
+                left.extend(own.left.take().map(|(left, _)| (left, key)).filter(|(left, _)| *left != new));
             }
-            track.others.retain(|other| other != key);
+            track.others.retain(|other| *other != key);
+            moved.push(key);
         }
-        track.sound = before.sound;
-        track.viewers.extend(before.viewers);
+        track.sound = before.sound.or(track.sound);
+        track.viewers.extend(&moved);
         track.want_keyframe(now);
-        let viewers = track.viewers.clone();
         self.tracks.values_mut().filter(|track| track.sound == Some(old)).for_each(|track| track.sound = Some(new));
-        viewers.into_iter().for_each(|key| self.decide(now, key, true, out));
+        left.into_iter().for_each(|(left, key)| self.release(left, key));
+        closing.into_iter().for_each(|key| self.close(now, key, Reason::TrackEnded, out));
+        self.drop_if_unused(new);
+        self.ladders.forget(); // They still list the level that has ended.
+        for key in moved {
+            self.decide(now, key, true, out);
+            self.pump_viewer(now, key, out);
+            self.reschedule(key);
+        }
     }
 }
 

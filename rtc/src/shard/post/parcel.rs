@@ -152,7 +152,8 @@ impl Parcel {
         self.datagrams.push(Handed { from, length: datagram.len(), is_contested });
     }
 
-    /// Adds a note. One more than the most is forgotten: checks bring what it said again, or time does.
+    /// Adds a note. One more than the most is forgotten: checks tell an address again. A publisher whose SSRC is not known is found by its
+    /// next check after it has moved, and an SSRC that nobody sends from any more costs a place in a table.
     pub(super) fn note(&mut self, note: Note) {
         if self.notes.len() < NOTES {
             self.notes.push(note);

@@ -267,6 +267,46 @@ async fn a_level_that_ends_is_followed_by_the_main_one_and_one_that_is_waited_fo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_that_ends_ends_the_session_that_has_the_main_one_in_another_section() {
+    let mut world = World::new();
+    let mut levels = Levels::new(&world, 200, 30);
+    let both = world.watch_in_sections(&levels.feed, &[TrackKey::VIDEO, LOWER]);
+    let main = world.watch_connected(&levels.feed);
+    levels.push(&mut world, 40);
+    assert_eq!(world.core.tracks_read(), 2);
+    levels.feed.remove_original(LOWER);
+    world.settle();
+    world.command().await;
+    assert!(!world.close(world.visitors[both].id), "it has ended");
+    let count = world.visitors[main].video().len();
+    world.push(&levels.tracks[0], &levels.frames[0][40].clone());
+    assert!(world.visitors[main].video().len() > count, "the others play on");
+    levels.feed.end();
+    world.settle();
+    assert!(world.core.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_whose_level_ends_is_shown_little_of_an_old_group_of_the_main_one() {
+    let mut world = World::new();
+    let mut levels = Levels::new(&world, 400, 300);
+    levels.frames[1] = fixture::synthetic(world.now, 400, 30, (6 * BYTES[1], BYTES[1]));
+    let viewer = world.watch_connected(&levels.feed);
+    levels.push(&mut world, 10);
+    choose(&mut world, viewer, pinned(Pick::Level(LOWER))).unwrap();
+    world.command().await;
+    levels.push(&mut world, 230);
+    assert!(is_lower(&world.visitors[viewer].video()));
+    let before = world.visitors[viewer].video().len();
+    levels.feed.remove_original(LOWER);
+    world.settle();
+    world.command().await;
+    let burst = world.visitors[viewer].video().len() - before;
+    assert!(burst < 30, "{burst} packets of a group of 8 s at once");
+    assert!(levels.tracks[0].take_keyframe_wanted(), "a newer keyframe is asked for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_chosen_is_refused_and_too_many_do_not_observe() {
     let mut world = World::new();
     let mut levels = Levels::new(&world, 100, 30);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use onmic_media::feed::{Deriver, Lease, NotDerived, Recipe};
 use onmic_media::name::Principal;
 use onmic_media::{
-    Accept, AvSync, Calendar, Codec, Entry, Feed, Frame, Grant, MediaKind, NodeClock, Permits, Publication, Track,
-    TrackId, TrackKey,
+    Accept, AvSync, Calendar, Codec, Demand, Entry, Feed, Frame, Grant, MediaKind, NodeClock, Permits, Publication,
+    Track, TrackId, TrackKey,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +28,7 @@ use crate::negotiate::{self, Receiving, Sending};
 use crate::places::{Places, Purpose, Taken};
 use crate::rtp::packet::Incoming;
 use crate::rtp::tests::fixture;
-use crate::sdp::client::{Answered, offer};
+use crate::sdp::client::{Answered, offer, offer_of};
 use crate::sdp::{Direction, Offer};
 use crate::session::{PatchRefused, Patched, SessionId};
 use crate::streams::Streams;
@@ -186,17 +186,8 @@ impl World {
     pub(super) fn try_watch_and_await(&mut self, feed: &Arc<Feed>, kinds: &[MediaKind]) -> Option<usize> {
         let local = Credentials::generate();
         let parsed = Offer::parse(&offer(Direction::RecvOnly, &local, IDENTITY.fingerprint())).unwrap();
-        let (streams, mut sending) = (Streams::named("cname", self.sync), Vec::new());
-        for (section, key) in [TrackKey::VIDEO, TrackKey::AUDIO].into_iter().enumerate() {
-            let codecs = negotiate::receivable(&parsed, section, None);
-            let Ok(demand) =
-                feed.demand(key, Accept { codecs: &codecs, reordering: false, any_format: false, entry: Entry::Now })
-            else {
-                continue;
-            };
-            let codec = demand.track().parameters().codec();
-            sending.push((negotiate::send(&parsed, section, (key, codec), None, &streams).unwrap(), demand));
-        }
+        let streams = Streams::named("cname", self.sync);
+        let sending = sending(feed, &parsed, &[TrackKey::VIDEO, TrackKey::AUDIO], &streams);
         let later = |kind: &MediaKind| {
             let section = negotiate::sections(&parsed, *kind, negotiate::sendable(*kind), None)[0];
             negotiate::send_later(&parsed, section, TrackKey::main(*kind), &streams).unwrap()
@@ -208,6 +199,23 @@ impl World {
         let leveled = video.map(|planned| ("0".to_owned(), planned.key, planned.codec)).next();
         let watching = Watching { feed: feed.clone(), streams: streams.clone(), sending, awaited, leveled };
         self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching })
+    }
+
+    /// Adds a viewer that has a section for each of these tracks of video, and connects it.
+    pub(super) fn watch_in_sections(&mut self, feed: &Arc<Feed>, keys: &[TrackKey]) -> usize {
+        let local = Credentials::generate();
+        let kinds = vec![crate::sdp::MediaKind::Video; keys.len()];
+        let text = offer_of(&kinds, Direction::RecvOnly, &local, IDENTITY.fingerprint());
+        let parsed = Offer::parse(&text).unwrap();
+        let streams = Streams::named("cname", self.sync);
+        let sending = sending(feed, &parsed, keys, &streams);
+        let accepts = sending.iter().map(|(planned, _)| planned.accept()).collect();
+        let watching =
+            Watching { feed: feed.clone(), streams: streams.clone(), sending, awaited: Vec::new(), leveled: None };
+        let viewer = self.open(&parsed, accepts, local, |opening| Command::Watch { opening, watching }).unwrap();
+        self.settle();
+        assert!(self.visitors[viewer].connected.is_some());
+        viewer
     }
 
     pub(super) fn watch(&mut self, feed: &Arc<Feed>) -> usize {
@@ -528,4 +536,16 @@ impl Deriver for FakeDeriver {
         self.made.lock().push((track.clone(), lease));
         Ok(track)
     }
+}
+
+/// Gets the tracks of these keys that the feed has, one for each section of an offer.
+fn sending(feed: &Arc<Feed>, offer: &Offer, keys: &[TrackKey], streams: &Streams) -> Vec<(Sending, Demand)> {
+    let planned = |(section, key): (usize, &TrackKey)| {
+        let codecs = negotiate::receivable(offer, section, None);
+        let accept = Accept { codecs: &codecs, reordering: false, any_format: false, entry: Entry::Now };
+        let demand = feed.demand(*key, accept).ok()?;
+        let codec = demand.track().parameters().codec();
+        Some((negotiate::send(offer, section, (*key, codec), None, streams).unwrap(), demand))
+    };
+    keys.iter().enumerate().filter_map(planned).collect()
 }
